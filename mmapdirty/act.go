@@ -1,0 +1,182 @@
+package mmapdirty
+
+import (
+	"fmt"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// visit acts once on a write in flight and counts what came of it.
+func (d *dirtier) visit(a *aim) {
+	ok := true
+	switch d.kind {
+	case Mmap:
+		d.store(a)
+	case Write:
+		ok = d.write(a)
+	case Read:
+		ok = d.transfer(a, unix.Pread)
+	case Fsync, Fdatasync, Msync, SyncFileRange:
+		ok = d.sync(a)
+	case Madvise:
+		ok = d.advise(a)
+	case Fadvise:
+		off := pageDown(a.off, d.page)
+		end := pageUp(a.off+int64(a.len), d.page)
+		ok = d.took(unix.Fadvise(a.h.fd, off, end-off, unix.FADV_DONTNEED))
+	}
+	c := d.count
+	bump(&c.ops)
+	c.looks.Store(d.looks)
+	if !ok || !a.table.Still(a.target) {
+		return
+	}
+	if d.place == Same {
+		bump(&c.overlaps)
+	} else {
+		bump(&c.beside)
+	}
+	if now := (visited{a.table, a.target.token}); now != d.last {
+		d.last = now
+		bump(&c.targets)
+	}
+}
+
+// nextGen is published before the bytes that carry it.
+func (d *dirtier) nextGen() uint64 {
+	d.gen++
+	d.count.gen.Store(d.gen)
+	return d.gen
+}
+
+// store writes single words through the mapping; pick has aligned the range.
+func (d *dirtier) store(a *aim) {
+	gen := d.nextGen()
+	base := unsafe.Pointer(&a.h.mem[a.off])
+	for range d.how.Words {
+		at := d.below(a.len>>3) << 3
+		v := d.g.cfg.Word(a.target.File, a.off+int64(at), d.id, gen)
+		// Atomic, so that the compiler neither drops nor merges it, and the
+		// word is never seen half stored.
+		atomic.StoreUint64((*uint64)(unsafe.Add(base, at)), v)
+	}
+}
+
+func (d *dirtier) write(a *aim) bool {
+	gen := d.nextGen()
+	d.g.cfg.Fill(d.buffer(a.len), a.target.File, a.off, d.id, gen)
+	return d.transfer(a, unix.Pwrite)
+}
+
+func (d *dirtier) transfer(a *aim, call func(int, []byte, int64) (int, error)) bool {
+	buf := d.buffer(a.len)
+	n, err := call(a.h.fd, buf, a.off)
+	for err == unix.EINTR {
+		n, err = call(a.h.fd, buf, a.off)
+	}
+	if err == nil && n < a.len {
+		bump(&d.count.short)
+		return false
+	}
+	return d.took(err)
+}
+
+// buffer returns n bytes that stay the same memory from call to call.
+func (d *dirtier) buffer(n int) []byte {
+	if n > len(d.buf) {
+		if d.buf != nil {
+			unix.Munmap(d.buf)
+		}
+		b, err := unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+		if err != nil {
+			panic(fmt.Sprintf("mmapdirty: mmap a buffer of %d bytes: %v", n, err))
+		}
+		d.buf = b
+	}
+	return d.buf[:n]
+}
+
+func (d *dirtier) sync(a *aim) bool {
+	r := SyncResult{Kind: d.kind, Writer: d.id, File: a.target.File, Description: a.h.desc, Off: a.off, Len: int64(a.len)}
+	if clock := d.g.cfg.Clock; clock != nil {
+		r.Begin = clock()
+	}
+	err := d.syncCall(a, &r)
+	for err == unix.EINTR {
+		err = d.syncCall(a, &r)
+	}
+	if clock := d.g.cfg.Clock; clock != nil {
+		r.End = clock()
+	}
+	r.Errno = errnoOf(err)
+	bump(&d.count.syncs)
+	if r.Errno == unix.EIO {
+		bump(&d.count.syncEIO)
+	}
+	ok := d.took(err)
+	if f := d.g.cfg.OnSync; f != nil {
+		f(r)
+	}
+	return ok
+}
+
+func (d *dirtier) syncCall(a *aim, r *SyncResult) error {
+	switch d.kind {
+	case Fsync, Fdatasync:
+		r.Off, r.Len = 0, a.h.size
+		if d.kind == Fsync {
+			return unix.Fsync(a.h.fd)
+		}
+		return unix.Fdatasync(a.h.fd)
+	case Msync:
+		m := d.pages(a)
+		r.Off, r.Len = pageDown(a.off, d.page), int64(len(m))
+		return unix.Msync(m, unix.MS_SYNC)
+	}
+	return unix.SyncFileRange(a.h.fd, a.off, int64(a.len),
+		unix.SYNC_FILE_RANGE_WAIT_BEFORE|unix.SYNC_FILE_RANGE_WRITE|unix.SYNC_FILE_RANGE_WAIT_AFTER)
+}
+
+// pages returns the mapped pages that hold the range, up to the file's end.
+func (d *dirtier) pages(a *aim) []byte {
+	end := min(pageUp(a.off+int64(a.len), d.page), int64(len(a.h.mem)))
+	return a.h.mem[pageDown(a.off, d.page):end]
+}
+
+// COLD and PAGEOUT exist since 5.4; an older kernel answers EINVAL, which is
+// counted.
+var adviceCycle = [...]int{unix.MADV_DONTNEED, unix.MADV_COLD, unix.MADV_PAGEOUT, unix.MADV_WILLNEED}
+
+func (d *dirtier) advise(a *aim) bool {
+	m := d.pages(a)
+	// Advice concerns what this mapping holds, so map the pages first.
+	for i := int64(0); i+8 <= int64(len(m)); i += d.page {
+		d.mapSink ^= atomic.LoadUint64((*uint64)(unsafe.Pointer(&m[i])))
+	}
+	advice := adviceCycle[d.advice]
+	d.advice = (d.advice + 1) % len(adviceCycle)
+	return d.took(unix.Madvise(m, advice))
+}
+
+// took counts a failed call; true if it did not fail.
+func (d *dirtier) took(err error) bool {
+	if err == nil {
+		return true
+	}
+	d.count.errno(errnoOf(err))
+	return false
+}
+
+func errnoOf(err error) syscall.Errno {
+	if err == nil {
+		return 0
+	}
+	e, ok := err.(syscall.Errno)
+	if !ok {
+		panic(fmt.Sprintf("mmapdirty: a system call failed without an errno: %v", err))
+	}
+	return e
+}
