@@ -27,6 +27,12 @@ func (d *dirtier) visit(a *aim) {
 		off := pageDown(a.off, d.page)
 		end := pageUp(a.off+int64(a.len), d.page)
 		ok = d.took(unix.Fadvise(a.h.fd, off, end-off, unix.FADV_DONTNEED))
+	case Truncate:
+		ok = d.truncate(a)
+	case Punch:
+		ok = d.fallocate(a, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, a.off, int64(a.len))
+	case Fallocate:
+		ok = d.allocate(a)
 	}
 	c := d.count
 	bump(&c.ops)

@@ -41,7 +41,11 @@ type File struct {
 	// a dup), which the dirtier closes. It is called by Start, one call at a
 	// time.
 	Open func() (fd int, err error)
-	Size int64 // bytes; nothing at or past it is touched
+	Size int64 // bytes; nothing at or past it is touched, but for space that Fallocate reserves
+	// Grows says that the file may be shorter than Size while dirtiers run:
+	// it is written from its start, or a dirtier cuts it. What a mapping is
+	// asked for past its end counts as a fault.
+	Grows bool
 }
 
 // Set is a number of dirtiers that work alike.

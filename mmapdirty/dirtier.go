@@ -34,6 +34,7 @@ type dirtier struct {
 	idle    int     // looks in vain since the last act
 	last    visited // the write that was overlapped last
 	advice  int     // next of the madvise cycle
+	past    bool    // Fallocate: the next act is past the end of the write
 	mapSink uint64  // keeps loads from being dead
 	page    int64   // bytes
 	ready   chan error

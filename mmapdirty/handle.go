@@ -32,9 +32,9 @@ func openHandle(f File, mapped bool, desc int) (h handle, err error) {
 		h.close()
 		return handle{}, fmt.Errorf("fstat %s: %w", f.Path, err)
 	}
-	if st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size < f.Size {
+	if st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size < f.Size && !f.Grows {
 		h.close()
-		return handle{}, fmt.Errorf("%s holds %d bytes, but %d are to be dirtied: write the file in full first", f.Path, st.Size, f.Size)
+		return handle{}, fmt.Errorf("%s holds %d bytes, but %d are to be dirtied: write the file in full first, or set Grows", f.Path, st.Size, f.Size)
 	}
 	if !mapped {
 		return h, nil

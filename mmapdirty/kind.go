@@ -5,8 +5,9 @@ import "fmt"
 // Kind is one way of keeping pages busy.
 type Kind uint8
 
-// The kinds. Mmap and Write make pages dirty; the others read, clean or drop
-// them, which moves the moment at which a dirtied page meets the direct write.
+// The kinds. Mmap and Write make pages dirty; Truncate, Punch and Fallocate
+// change what blocks the file has; the others read, clean or drop pages, which
+// moves the moment at which a dirtied page meets the direct write.
 const (
 	Mmap Kind = iota
 	Write
@@ -17,6 +18,9 @@ const (
 	SyncFileRange
 	Madvise
 	Fadvise
+	Truncate
+	Punch
+	Fallocate
 	numKinds = iota
 )
 
@@ -30,6 +34,9 @@ var kindTable = [numKinds]struct{ name, text string }{
 	SyncFileRange: {"sync_file_range", "sync_file_range(WAIT_BEFORE|WRITE|WAIT_AFTER) those bytes"},
 	Madvise:       {"madvise", "map those pages, then MADV_DONTNEED, COLD, PAGEOUT, WILLNEED in turn"},
 	Fadvise:       {"fadvise", "posix_fadvise(DONTNEED) on those pages"},
+	Truncate:      {"truncate", "cut the file off at the start of a write in flight, then grow it to its full size"},
+	Punch:         {"punch", "punch a hole where a write is in flight"},
+	Fallocate:     {"fallocate", "fallocate up to the start of a write in flight, and past its end without growing the file, in turn"},
 }
 
 // Kinds returns every kind, in the order in which a [Spec] is printed.
@@ -60,6 +67,10 @@ func (k Kind) Describe() string {
 // Dirties tells whether the kind changes the content of pages, and therefore
 // has a generation.
 func (k Kind) Dirties() bool { return k == Mmap || k == Write }
+
+// Zeroes tells whether the kind turns data into zeros: such zeros carry no
+// generation.
+func (k Kind) Zeroes() bool { return k == Truncate || k == Punch }
 
 // Syncs tells whether the kind makes calls that return, and so consume, the
 // errseq error of its open file description: fsync, fdatasync, msync and a

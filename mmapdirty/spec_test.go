@@ -12,8 +12,8 @@ func TestParseSpec(t *testing.T) {
 		{"mmap=2,write=1,fsync=1", "mmap=2,write=1,fsync=1"},
 		{"fsync,mmap=64", "mmap=64,fsync=1"},
 		{"mmap=02", "mmap=2"},
-		{"madvise,fadvise,sync_file_range,msync,fdatasync,fsync,read,write,mmap",
-			"mmap=1,write=1,read=1,fsync=1,fdatasync=1,msync=1,sync_file_range=1,madvise=1,fadvise=1"},
+		{"fallocate,punch,truncate,madvise,fadvise,sync_file_range,msync,fdatasync,fsync,read,write,mmap",
+			"mmap=1,write=1,read=1,fsync=1,fdatasync=1,msync=1,sync_file_range=1,madvise=1,fadvise=1,truncate=1,punch=1,fallocate=1"},
 	} {
 		s, err := ParseSpec(c.in)
 		if err != nil {
@@ -97,8 +97,8 @@ func TestKinds(t *testing.T) {
 			t.Errorf("ParseSpec(%q) = %v, %v", k, s, err)
 		}
 	}
-	if len(seen) != 9 {
-		t.Errorf("%d kinds, want 9", len(seen))
+	if len(seen) != 12 {
+		t.Errorf("%d kinds, want 12", len(seen))
 	}
 }
 
