@@ -31,18 +31,21 @@ type Config struct {
 	DestroyData  bool   `json:"destroy_data,omitempty"`
 	ImageDir     string `json:"image_dir,omitempty"`
 
-	Engines []string      `json:"ioengine"`
-	Profile string        `json:"profile,omitempty"`
-	BS      int           `json:"bs"`   // bytes
-	Size    int64         `json:"size"` // bytes of a job's main file
-	IODepth int           `json:"iodepth"`
-	Batch   int           `json:"iodepth_batch"` // most submissions in one call; 0: iodepth
-	NumJobs int           `json:"numjobs"`
-	Range   string        `json:"job_range"` // own or shared
-	RW      string        `json:"rw"`
-	Runtime time.Duration `json:"runtime_ns"`
-	Seed    uint64        `json:"seed"`
-	Dirty   []Dirty       `json:"dirty"`
+	Engines  []string      `json:"ioengine"`
+	Profile  string        `json:"profile,omitempty"`
+	Scenario string        `json:"scenario,omitempty"`
+	BS       int           `json:"bs"`   // bytes
+	Size     int64         `json:"size"` // bytes of a job's main file
+	IODepth  int           `json:"iodepth"`
+	Batch    int           `json:"iodepth_batch"` // most submissions in one call; 0: iodepth
+	NumJobs  int           `json:"numjobs"`
+	Range    string        `json:"job_range"` // own or shared
+	RW       string        `json:"rw"`
+	Runtime  time.Duration `json:"runtime_ns"`
+	Seed     uint64        `json:"seed"`
+	Dirty    []Dirty       `json:"dirty"`
+	Layout   string        `json:"layout,omitempty"` // what the files are before the first write; "": written
+	Buffer   string        `json:"buffer,omitempty"` // what memory the direct writes come from; "": anon
 
 	FixedBufs     bool     `json:"fixedbufs,omitempty"`
 	RegisterFiles bool     `json:"registerfiles,omitempty"`
@@ -120,7 +123,7 @@ func (c *Config) Validate() error {
 		within("--numjobs", int64(c.NumJobs), 1, MaxJobs),
 		within("--bs", int64(c.BS), MinBS, MaxBS),
 		within("--retry", int64(c.Retry), 0, MaxRetry),
-		c.engines(), c.times(), c.sizes(), c.places(),
+		c.engines(), c.times(), c.sizes(), c.places(), c.material(),
 	}
 	for _, err := range checks {
 		if err != nil {
@@ -175,7 +178,7 @@ func (c *Config) sizes() error {
 		return fmt.Errorf("--size %s holds %d blocks of --bs %s, fewer than --iodepth %d: there is one write in flight on a block at a time (--overlap allows more); raise --size or lower --iodepth",
 			FormatSize(c.Size), c.Size/int64(c.BS), FormatSize(int64(c.BS)), c.IODepth)
 	}
-	if int64(c.BS)*int64(c.IODepth)*int64(c.NumJobs) > MaxArena {
+	if c.BufStride()*int64(c.IODepth)*int64(c.NumJobs) > MaxArena {
 		return fmt.Errorf("--bs %s x --iodepth %d x --numjobs %d needs more than 4g of buffers; lower one of them", FormatSize(int64(c.BS)), c.IODepth, c.NumJobs)
 	}
 	if c.Verify == "full" && c.Size*int64(c.NumJobs) > MaxVerify {

@@ -22,6 +22,9 @@ type File struct {
 	Role Role   `json:"role"`
 	Job  int    `json:"job"`
 	Size int64  `json:"size"` // bytes
+
+	Layout string `json:"layout,omitempty"` // "": written
+	Tail   int64  `json:"tail,omitempty"`   // bytes of buffers from TailOff on, mapped by the engine threads
 }
 
 // Plan is a Config with everything that follows from it.
@@ -30,11 +33,13 @@ type Plan struct {
 	Files  []File
 }
 
-// Sizes of the judging files, in blocks.
+// Sizes of the judging files, in blocks. Large blocks make do with fewer: all
+// of them are read back in every epoch.
 const (
 	controlBlocks   = 64
 	neighbourBlocks = 64
 	auditBlocks     = 16
+	controlBytes    = 4 << 20
 )
 
 // New lays out the files of a run.
@@ -42,10 +47,15 @@ func New(c Config) *Plan {
 	p := &Plan{Config: c}
 	bs := int64(c.BS)
 	judged := c.Verify == "full" && len(c.Dirty) > 0 && !c.Audit
-	beside := max(controlBlocks, 2*int64(c.IODepth))
+	most := max(controlBytes/bs, 2*int64(c.IODepth))
+	beside := max(min(controlBlocks, most), 2*int64(c.IODepth))
 	for j := range c.NumJobs {
 		add := func(name string, role Role, size int64) {
-			p.Files = append(p.Files, File{fmt.Sprintf("%s.%d", name, j), role, j, size})
+			f := File{Name: fmt.Sprintf("%s.%d", name, j), Role: role, Job: j, Size: size, Tail: c.tail(role)}
+			if role != Neighbour {
+				f.Layout = c.Layout
+			}
+			p.Files = append(p.Files, f)
 		}
 		switch {
 		case c.Audit:
@@ -59,7 +69,7 @@ func New(c Config) *Plan {
 		if judged {
 			add("control", Control, beside*bs)
 			if c.Dirties("write") {
-				add("neighbour", Neighbour, 2*max(neighbourBlocks, beside)*bs)
+				add("neighbour", Neighbour, 2*max(min(neighbourBlocks, most), beside)*bs)
 			}
 		}
 	}
@@ -69,7 +79,7 @@ func New(c Config) *Plan {
 // Bytes returns what all files need together.
 func (p *Plan) Bytes() (n int64) {
 	for _, f := range p.Files {
-		n += f.Size
+		n += f.Size + f.Tail
 	}
 	return n
 }

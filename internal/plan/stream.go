@@ -50,6 +50,31 @@ func (s *Stream) Next() Write {
 	return c.next()
 }
 
+// Round returns how many writes it takes until every block of the job's main
+// files was written once: an upper bound with the files beside them.
+func (s *Stream) Round() (n uint64) {
+	for i := range s.main {
+		n += s.main[i].perm.n
+	}
+	beside := uint64(0)
+	for _, c := range []*cursor{s.control, s.neighbour} {
+		if c != nil {
+			beside++
+		}
+	}
+	return n + n*beside/(controlEvery-beside) + 1
+}
+
+// Restart begins the files again, for those that grow from nothing.
+func (s *Stream) Restart() {
+	for i := range s.main {
+		s.main[i].pos = 0
+	}
+	if s.control != nil {
+		s.control.pos = 0
+	}
+}
+
 func (c *cursor) next() Write {
 	b := c.perm.at(c.pos)
 	if c.pos++; c.pos == c.perm.n {

@@ -1,0 +1,63 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Measure names what a run counts that shows how hard it pressed.
+type Measure string
+
+// The measures. An act overlaps if it began and ended while one write was in
+// flight on those bytes; acts that the kernel makes wait for writes in flight
+// (truncate, punch) cannot, and are counted as such.
+const (
+	PreWriteFailures Measure = "pre-write failures"
+	InvalidationEIO  Measure = "EIOs of failed invalidations at fsync"
+	Overlaps         Measure = "overlaps"        // of one kind of dirtier, or of all that dirty
+	Acts             Measure = "acts"            // of one kind of dirtier, whether they overlapped or not
+	FirstWrites      Measure = "first writes"    // to blocks that were a hole, unwritten or beyond the end
+	Extensions       Measure = "extensions"      // writes that ended past the end of the file
+	OnlineReads      Measure = "online reads"    // buffered reads of blocks just written
+	UnmappedBuffers  Measure = "buffers faulted" // buffers that the kernel had to fault in
+)
+
+// Demand is a least value of a measure.
+type Demand struct {
+	Of   Measure
+	Kind string // of dirtier, for Overlaps and Acts; "": every kind that dirties
+	Min  uint64
+}
+
+// String reads "100 acts of truncate".
+func (d Demand) String() string { return d.Count(d.Min) }
+
+// Count says the same of a number that was reached.
+func (d Demand) Count(n uint64) string {
+	if d.Kind != "" {
+		return fmt.Sprintf("%d %s of %s", n, d.Of, d.Kind)
+	}
+	return fmt.Sprintf("%d %s", n, d.Of)
+}
+
+// Pressure is what a run must reach for its silence to mean anything: every
+// row, by any one of its demands.
+type Pressure [][]Demand
+
+// String reads "100 pre-write failures, else 1000 overlaps; and ...".
+func (p Pressure) String() string {
+	var rows []string
+	for _, row := range p {
+		var any []string
+		for _, d := range row {
+			any = append(any, d.String())
+		}
+		rows = append(rows, strings.Join(any, ", else "))
+	}
+	return strings.Join(rows, "; and ")
+}
+
+// Collide is the pressure of a run that names no scenario.
+func Collide() Pressure {
+	return Pressure{{{Of: PreWriteFailures, Min: 100}, {Of: Overlaps, Min: 1000}}}
+}
