@@ -188,7 +188,7 @@ func textData(s *sheet, d *verdict.Data) {
 		}
 		return
 	}
-	s.row("data", "%d read-backs, %d words checked, %d control writes, cache proved empty %d times", d.Epochs, d.WordsChecked, d.ControlWrites, d.CacheDropped)
+	s.row("data", "read-backs %d, words checked %d, control writes %d, cache proved empty %d times", d.Epochs, d.WordsChecked, d.ControlWrites, d.CacheDropped)
 	s.row("", "stale %d (%d reported by EIO at fsync), torn %d, lost write %d, foreign %d, poisoned %d", d.Stale, d.StaleExcused, d.Torn, d.LostWrite, d.Foreign, d.Poisoned)
 	s.row("", "lost beside an mmap dirtier %d (legal), overlaps %d", d.LostConcurrent, d.Overlap)
 }
