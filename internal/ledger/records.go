@@ -129,6 +129,9 @@ type Sync struct {
 	Witness  bool   `json:"witness"`       // opened before the first write
 	Gen      uint64 `json:"gen,omitempty"` // audit: the write this sample tells about
 	TID      int32  `json:"tid,omitempty"` // the thread that made the call; 0: not known
+	// Consumed says that direct writes of the run sync on this description
+	// themselves (RWF_DSYNC), and may have been told of an error before it.
+	Consumed bool `json:"consumed,omitempty"`
 
 	// What the trace says of the call; SyncMatcher fills it in.
 	SetErr   bool   `json:"set_wb_err"`    // a writeback error is among what was reported (filemap_set_wb_err)
@@ -140,10 +143,11 @@ type Sync struct {
 
 // Note is what the kernel said by itself. Class is the kernel room's name of a
 // kind of message, "other_device" for one about a disk that is not below the
-// run, or "early" and "permanent" for what attribution found.
+// run, "early" and "permanent" for what attribution found, or "i_size" for a
+// file that was shorter than a completed write made it.
 type Note struct {
 	TimeNS int64  `json:"time_ns"`
-	Source string `json:"source"` // kmsg, trace
+	Source string `json:"source"` // kmsg, trace, stat
 	Class  string `json:"class"`
 	Text   string `json:"text"`
 	File   int    `json:"file"` // -1: none
@@ -164,8 +168,9 @@ type Epoch struct {
 
 // FileEpoch is one file in one epoch.
 type FileEpoch struct {
-	Mmap    bool       `json:"mmap"`  // an mmap dirtier was at work on the file
-	Write   bool       `json:"write"` // a write(2) dirtier was
+	Mmap    bool       `json:"mmap"`             // an mmap dirtier was at work on the file
+	Write   bool       `json:"write"`            // a write(2) dirtier was
+	Zeroes  bool       `json:"zeroes,omitempty"` // a dirtier that turns data into zeros was
 	Writers []GenRange `json:"writers"`
 	Direct  uint64     `json:"direct"` // direct writes completed
 }
@@ -203,15 +208,22 @@ const (
 	Disk     View = "disk"     // buffered read after the cache was dropped
 	Remount  View = "remount"  // buffered read after unmount and mount
 	Online   View = "online"   // buffered read of an idle block while the run went on
-	Baseline View = "baseline" // after the prefill
+	Baseline View = "baseline" // after the prefill, and after a file was laid out anew
+
+	// OnlineDirect is an O_DIRECT read of the same block right after Online.
+	OnlineDirect View = "online_direct"
 )
 
-var views = [...]View{Cache, DirectIO, Disk, Remount, Online, Baseline}
+var views = [...]View{Cache, DirectIO, Disk, Remount, Online, OnlineDirect, Baseline}
 
 // Readback is one block as it was read. Legal is what direct writes may have
 // left there (Account.Legal): the last full write, plus every later one that
 // failed, was short or is in flight; it is empty for a block that no direct
 // write is ever made to. With dirtiers on the file it is not all that is legal.
+//
+// Where a file may have holes, unwritten blocks or blocks that were zeroed, a
+// zero word stands as one of the prefill; where the writes are zeros
+// (plan.BufferZero), as one of the write that is legal there.
 type Readback struct {
 	Epoch  int     `json:"epoch"`
 	File   int     `json:"file"`

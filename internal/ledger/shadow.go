@@ -104,6 +104,16 @@ func (s *shadow) done(block int64, gen uint64, full bool, newest uint64) {
 	s.many[block] = list
 }
 
+// renew forgets every write: the file holds the prefill again.
+func (s *shadow) renew() {
+	clear(s.last)
+	clear(s.many)
+}
+
+// Renew says that a file was laid out anew, so that every block of it holds the
+// prefill, generation 0, again. Nothing may be in flight on it.
+func (a *Account) Renew(file int) { a.shadow[file].renew() }
+
 // Legal appends the stamps that a block of a file without dirtiers may hold:
 // prefill is the writer of generation 0, direct the writer of every other. The
 // first is the oldest; with more than one the content is not certain. Writes

@@ -195,3 +195,27 @@ func TestAccountOfAHugeFile(t *testing.T) {
 		t.Errorf("%d pages for 64 writes in flight", n)
 	}
 }
+
+func TestRenew(t *testing.T) {
+	a := newTest(4)
+	tag, _ := submit(a, 0, 0)
+	complete(a, tag, full)
+	tag, _ = submit(a, 0, 1)
+	complete(a, tag, eio)
+	for block, want := range [][]uint64{{1}, {0, 2}} {
+		if got := legalGens(a, int64(block)); !slices.Equal(got, want) {
+			t.Fatalf("block %d: legal %v, want %v", block, got, want)
+		}
+	}
+	a.Renew(0)
+	for block := range int64(2) {
+		if got := legalGens(a, block); !slices.Equal(got, []uint64{0}) {
+			t.Errorf("block %d: legal %v after the file was laid out anew, want the prefill", block, got)
+		}
+	}
+	tag, _ = submit(a, 0, 0)
+	complete(a, tag, full)
+	if got := legalGens(a, 0); !slices.Equal(got, []uint64{3}) {
+		t.Errorf("legal %v, want the write after that", got)
+	}
+}

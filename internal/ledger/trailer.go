@@ -28,7 +28,18 @@ type Trailer struct {
 	DropsProved uint64       `json:"drops_proved"`
 	DropsFailed uint64       `json:"drops_failed"`
 	DropsWhy    string       `json:"drops_why,omitempty"`
-	OnlineReads uint64       `json:"online_reads"`
+	OnlineReads uint64       `json:"online_reads"` // blocks read back while the run went on
+	Work        WorkSum      `json:"work"`
+}
+
+// WorkSum counts what the writes of a run did to its files, and what was
+// looked at after them.
+type WorkSum struct {
+	Rounds      uint64 `json:"rounds"`       // times the files were laid out anew
+	FirstWrites uint64 `json:"first_writes"` // full writes to blocks that no write had reached since then
+	Extensions  uint64 `json:"extensions"`   // writes that ended past every earlier one of a file that grows; at least
+	SizeChecks  uint64 `json:"size_checks"`  // times the size of a file that grows was held against a completed write
+	Unmapped    uint64 `json:"unmapped"`     // writes from buffers that were out of the page tables
 }
 
 // JobSum is the account of one job.
