@@ -241,6 +241,14 @@ func testCharts(t *testing.T, b *browser) {
 	}
 	b.eval(`new Promise(function (done) { setTimeout(done, 50); })`, nil)
 	screenshot(t, b, "charts-zoomed")
+	zoomed := over("#run-1 .uplot .u-over")
+	middle := regexp.MustCompile(`^(4\.\d+|5\.\d+) – `) // of 10 s, a fifth around the middle is left
+	b.move(box.X-500, box.Y)
+	var edge string
+	b.eval(`document.getElementById('tip').textContent`, &edge)
+	if !middle.MatchString(zoomed) || !middle.MatchString(edge) {
+		t.Errorf("zoomed in, the middle is at %q and the left at %q", zoomed, edge)
+	}
 
 	var said string
 	b.eval(`(function () { var c = document.querySelector('.command button'); c.click();

@@ -60,7 +60,7 @@ func (r *run) order() int { return rank[r.in.Verdict] }
 
 // Columns are the figures of the table of all runs.
 func (d *document) Columns() []string {
-	return []string{"writes", "IOPS", "pre-write failures", "per s", "of writes", "post-write failures", "fsync EIO", "wrong", "lat p50", "lat p99"}
+	return []string{"writes", "IOPS", "pre-write failures", "per s", "of writes", "post-write failures", "fsync EIO", "completed wrongly", "lat p50", "lat p99"}
 }
 
 func (r *run) cells() []fact {

@@ -53,6 +53,9 @@
     while (i < d.t.length - 1 && d.t[i] < t) { i++; }
     var lines = [d.t[i - 1].toFixed(2) + ' – ' + d.t[i].toFixed(2) + ' s', d.label + ': ' + grouped(d.y[i - 1]) + ' /s'];
     if (d.tips) { lines.push(d.tips[i - 1]); }
+    (d.marks || []).forEach(function (m) {
+      if (m > d.t[i - 1] && m <= d.t[i]) { lines.push('kernel log line at ' + m.toFixed(3) + ' s'); }
+    });
     show(lines, e.clientX, e.clientY);
   }
 
@@ -98,7 +101,7 @@
       height: height,
       padding: [8, 20, 0, 0],
       legend: { show: false },
-      cursor: { sync: { key: d.group, setSeries: false }, drag: { x: true, y: false }, points: { size: 6 } },
+      cursor: { sync: { key: d.group, setSeries: false }, y: false, drag: { x: true, y: false }, points: { size: 6 } },
       scales: {
         x: { time: false },
         y: { range: function (u, min, max) { return [0, max > 0 ? max * 1.06 : 1]; } }
@@ -123,12 +126,18 @@
         draw: [function () { figure.dataset.drawn = '1'; }]
       }
     }, columns, holder);
-    charts.push({ u: u, holder: holder, figure: figure, height: height });
+    charts.push({ u: u, holder: holder, height: height });
+    if (d.tips) {
+      var hint = document.createElement('small');
+      hint.className = 'hint';
+      hint.textContent = 'drag to zoom in, double-click to zoom out';
+      figure.querySelector('figcaption').appendChild(hint);
+    }
   }
 
   function fit() {
-    charts.forEach(function (c) {
-      var w = Math.round(c.holder.getBoundingClientRect().width);
+    charts.map(function (c) { return Math.round(c.holder.getBoundingClientRect().width); }).forEach(function (w, i) {
+      var c = charts[i];
       if (w > 0 && w !== c.u.width) { c.u.setSize({ width: w, height: c.height }); }
     });
   }
