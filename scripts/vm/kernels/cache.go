@@ -94,7 +94,7 @@ func (c *Cache) Get(ctx context.Context, r Request) (Kernel, error) {
 	if err := CheckSpec(r.Spec); err != nil {
 		return Kernel{}, err
 	}
-	unlock, err := c.lock()
+	unlock, err := c.lock("kernels")
 	if err != nil {
 		return Kernel{}, err
 	}
@@ -108,12 +108,12 @@ func (c *Cache) Get(ctx context.Context, r Request) (Kernel, error) {
 	return bzImage(r.Spec)
 }
 
-// lock keeps two programs from filling the same cache.
-func (c *Cache) lock() (func(), error) {
+// lock keeps two programs from filling the same part of the cache.
+func (c *Cache) lock(part string) (func(), error) {
 	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(c.Dir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	f, err := os.OpenFile(filepath.Join(c.Dir, "lock-"+part), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, err
 	}

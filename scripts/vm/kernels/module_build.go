@@ -23,7 +23,7 @@ func (c *Cache) BuildModules(ctx context.Context, k Kernel, src string) (string,
 	if err != nil {
 		return "", err
 	}
-	unlock, err := c.lock()
+	unlock, err := c.lock("modules")
 	if err != nil {
 		return "", err
 	}

@@ -87,6 +87,20 @@ func (k Kernel) LoadOrder(ctx context.Context, names ...string) ([]Module, error
 	return out, nil
 }
 
+// Config returns the kernel's configuration: boot/config-ABI, since 7.2 beside
+// the modules. False: the package has none.
+func (k Kernel) Config() ([]byte, bool) {
+	if k.ABI == "" || k.Dir == "" {
+		return nil, false
+	}
+	for _, p := range []string{filepath.Join(k.Dir, "boot", "config-"+k.ABI), filepath.Join(k.Modules, "config")} {
+		if b, err := os.ReadFile(p); err == nil {
+			return b, true
+		}
+	}
+	return nil, false
+}
+
 func underscore(s string) string { return strings.ReplaceAll(s, "-", "_") }
 
 func (k Kernel) builtin() (map[string]bool, error) {

@@ -41,7 +41,7 @@ func (c *Cache) Build(ctx context.Context, r Recipe, output io.Writer) (Kernel, 
 		}
 		fmt.Fprintf(h, "%d\n%s", len(b), b)
 	}
-	unlock, err := c.lock()
+	unlock, err := c.lock("source-" + r.Name)
 	if err != nil {
 		return Kernel{}, err
 	}
@@ -110,6 +110,11 @@ func store(dir, tree string, k Kernel) (Kernel, error) {
 
 // sourcePackage is the newest linux-source of a series.
 func (c *Cache) sourcePackage(ctx context.Context, series string) (Package, error) {
+	unlock, err := c.lock("kernels")
+	if err != nil {
+		return Package{}, err
+	}
+	defer unlock()
 	a := c.Apt()
 	if err := a.Update(ctx); err != nil {
 		return Package{}, err

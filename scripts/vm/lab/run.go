@@ -138,6 +138,10 @@ func (l *Lab) initrd(ctx context.Context, b Boot, spec *wire.Spec, path string) 
 	if err := a.Program(guest, "/init"); err != nil {
 		return err
 	}
+	if config, ok := b.Kernel.Config(); ok {
+		// Where programs look for the options of the kernel that runs.
+		a.File("/boot/config-"+b.Kernel.ABI, 0o644, config)
+	}
 	mods, err := b.Kernel.LoadOrder(ctx, b.Modules...)
 	if err != nil {
 		return err

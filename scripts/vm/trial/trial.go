@@ -1,0 +1,254 @@
+// Package trial runs dioStress in a machine, one cell after another, and reads
+// the reports that came back.
+//
+// It judges no cell: what a verdict means is the caller's affair. It only sees
+// to it that every cell was run or says why not, whatever the kernel did.
+package trial
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"diostress/internal/verdict"
+	"diostress/scripts/vm/kernels"
+	"diostress/scripts/vm/lab"
+	"diostress/scripts/vm/machine"
+	"diostress/scripts/vm/wire"
+)
+
+// Cell is one run of dioStress on a disk of its own.
+type Cell struct {
+	Name    string // unique in a call of Run; file-name characters
+	Engine  string
+	Format  string // a disk format, "ext4-1k"
+	Host    bool   // format and mount outside of dioStress
+	IOPS    int
+	Fault   []string   // blkdebug properties of the disk
+	Flakey  *wire.Zone // with Host
+	Args    []string   // of dioStress, besides engine and place
+	Acts    []wire.Act // while it runs
+	Reports []string   // guest files whose text is wanted afterwards
+	After   []wire.Command
+	Timeout int // seconds in the guest
+}
+
+// Setup is what all cells of a call have in common.
+type Setup struct {
+	Lab     *lab.Lab
+	Kernel  kernels.Kernel
+	Modules []string
+	Own     []lab.OwnModule
+	Tools   []lab.Program // besides dioStress
+	Cmdline []string
+	Lenient bool
+	// NoPoison leaves freed iocbs as they are.
+	NoPoison bool
+	Alone    bool   // a boot for every cell
+	WorkDir  string // "": logs are dropped
+	// OnOutcome is called for every cell that has ended, in order; nil: not.
+	OnOutcome func(*Outcome)
+}
+
+// Outcome is what became of one cell.
+type Outcome struct {
+	Cell    Cell
+	State   machine.State   // of the machine while this cell ran; Finished: the cell ended
+	Detail  string          // why State is what it is
+	Status  int             // dioStress's, with Finished
+	Seconds float64         // of dioStress, guest clock; 0: it did not end
+	Result  *verdict.Result // nil: no report came back
+	// Texts are the files that came back: "/NAME" from the guest's /out,
+	// "/sys/..." from Reports, "-AFTER/NAME" from commands after the cell.
+	Texts   map[string]string
+	After   map[string]wire.Ended // commands after the cell that ended
+	Oops    []string              // lines of the machine's console that a healthy kernel does not print
+	Console string                // path, "" if it is not kept
+	Output  string                // of the machine, all cells
+}
+
+// Run runs the cells. A kernel that dies takes the cell it ran with it; the
+// others go on in a new boot. The error is for what kept machines from running.
+func Run(ctx context.Context, s Setup, cells []Cell) ([]Outcome, error) {
+	program, err := s.Lab.Build(ctx, "./cmd/dioStress")
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Outcome, len(cells))
+	for left := indexes(len(cells)); len(left) > 0; {
+		n := len(left)
+		if s.Alone {
+			n = 1
+		}
+		ended, err := s.boot(ctx, program, cells, left[:n], out)
+		if err != nil {
+			return nil, err
+		}
+		left = left[ended:]
+	}
+	return out, nil
+}
+
+func indexes(n int) []int {
+	out := make([]int, n)
+	for i := range out {
+		out[i] = i
+	}
+	return out
+}
+
+// boot runs the cells with the given indexes in one machine, fills in the
+// outcomes of those that ran, and returns how many that were, at least 1.
+func (s *Setup) boot(ctx context.Context, program string, cells []Cell, which []int, out []Outcome) (int, error) {
+	b := lab.Boot{
+		Kernel: s.Kernel, Modules: slices.Clone(s.Modules), Own: s.Own, Cmdline: s.Cmdline, Lenient: s.Lenient, NoPoison: s.NoPoison,
+		Programs: append(slices.Clone(s.Tools), lab.Program{Host: program, Guest: lab.GuestProgram}),
+	}
+	b.Programs = append(b.Programs, lab.FSTools()...)
+	if s.WorkDir != "" {
+		b.WorkDir = s.WorkDir + "/" + cells[which[0]].Name
+	}
+	for i, c := range which {
+		if err := cells[c].enter(&b, i); err != nil {
+			return 0, err
+		}
+	}
+	var text strings.Builder
+	r, err := s.Lab.RunTo(ctx, b, &text)
+	if err != nil {
+		return 0, err
+	}
+	done := 0
+	for _, c := range which {
+		o, ran := outcome(cells[c], r)
+		if r.Booted == nil || r.State == machine.GuestFailed {
+			ran = true // another boot of the same would not get further
+		}
+		if !ran && done > 0 {
+			break
+		}
+		o.Output = text.String()
+		out[c] = o
+		if s.OnOutcome != nil {
+			s.OnOutcome(&out[c])
+		}
+		done++
+		if o.State != machine.Finished && r.Booted != nil && r.State != machine.GuestFailed {
+			break
+		}
+	}
+	return done, nil
+}
+
+// enter adds the cell's disk and commands to a boot. index makes the disk's
+// serial number unique.
+func (c *Cell) enter(b *lab.Boot, index int) error {
+	make := lab.Raw
+	if c.Host || c.Format == "xfs" {
+		make = lab.Formatted
+	}
+	t, err := make(c.Format, lab.DefaultDiskSize)
+	if err != nil {
+		return err
+	}
+	serial := fmt.Sprintf("c%d", index)
+	for i, a := range t.Args {
+		t.Args[i] = strings.ReplaceAll(a, t.Disk.Serial, serial)
+	}
+	t.Disk.Serial, t.Disk.IOPS, t.Disk.Fault = serial, c.IOPS, c.Fault
+	if t.Disk.Mount != nil {
+		t.Disk.Mount.Dir = "/mnt/" + serial
+		t.Disk.Mount.Flakey = c.Flakey
+	}
+	b.Disks = append(b.Disks, t.Disk)
+	b.Modules = append(b.Modules, t.Modules...)
+	argv := slices.Concat([]string{lab.GuestProgram, "--ioengine", c.Engine}, t.Args, c.Args,
+		[]string{"--output", c.reportPath(), "--output-format", "json"})
+	b.Commands = append(b.Commands, wire.Command{
+		Name: c.Name, Argv: argv, Dir: "/root", TimeoutSec: c.Timeout, Acts: c.Acts, Report: c.Reports,
+	})
+	for _, a := range c.After {
+		a.Name = c.Name + "-" + a.Name
+		for i := range a.Argv {
+			a.Argv = slices.Clone(a.Argv)
+			a.Argv[i] = strings.ReplaceAll(a.Argv[i], "DISK", serial)
+		}
+		b.Commands = append(b.Commands, a)
+	}
+	return nil
+}
+
+func (c *Cell) reportPath() string { return wire.OutDir + "/" + c.Name + ".json" }
+
+// outcome reads what a machine brought back about one cell; false: the machine
+// had ended before the cell began.
+func outcome(c Cell, r *lab.Result) (Outcome, bool) {
+	o := Outcome{Cell: c, State: r.State, Detail: r.Detail, Oops: r.Oops, Console: r.Console, Texts: map[string]string{}, After: map[string]wire.Ended{}}
+	ran := r.Running != nil && r.Running.Name == c.Name
+	for _, e := range r.Ended {
+		switch {
+		case e.Name == c.Name && e.Timeout:
+			ran = true
+		case e.Name == c.Name:
+			ran = true
+			o.State, o.Detail, o.Status, o.Seconds = machine.Finished, e.Error, e.Status, e.Seconds
+		default:
+			if name, ok := strings.CutPrefix(e.Name, c.Name+"-"); ok {
+				o.After[name] = e
+			}
+		}
+	}
+	for _, rec := range r.Records {
+		if name, ok := strings.CutPrefix(rec.Name, c.Name); ok {
+			o.Texts[name] = string(rec.Data)
+		}
+	}
+	if text, ok := o.Texts["/"+c.Name+".json"]; ok {
+		o.Result = readReport([]byte(text))
+	}
+	return o, ran
+}
+
+// readReport reads our part of a JSON report; nil if it is not whole.
+func readReport(b []byte) *verdict.Result {
+	var report struct {
+		Ours *verdict.Result `json:"diostress"`
+	}
+	if json.Unmarshal(b, &report) != nil {
+		return nil
+	}
+	return report.Ours
+}
+
+// Found lists the rules that a result calls broken, each once.
+func (o *Outcome) Found() (rules []string) {
+	if o.Result == nil {
+		return nil
+	}
+	for _, f := range o.Result.Findings {
+		if !slices.Contains(rules, f.Rule) {
+			rules = append(rules, f.Rule)
+		}
+	}
+	return rules
+}
+
+// First is the run of the cell's engine, nil if there is none.
+func (o *Outcome) First() *verdict.Run {
+	if o.Result == nil || len(o.Result.Runs) == 0 {
+		return nil
+	}
+	return &o.Result.Runs[0]
+}
+
+// Writes counts the completions of the cell's runs.
+func (o *Outcome) Writes() (n uint64) {
+	if o.Result != nil {
+		for _, r := range o.Result.Runs {
+			n += r.Completions.Completed
+		}
+	}
+	return n
+}
