@@ -83,6 +83,7 @@ type Facts struct {
 	Kmsg        bool     `json:"kmsg"`
 	KmsgBudget  string   `json:"kmsg_budget"`
 	BudgetSpent bool     `json:"kmsg_budget_exhausted"`
+	Disk        string   `json:"disk"` // kernel name of the disk below, "loop3" or "dm-0"; "": not known
 	// SoleDirect says that no other process was seen with a file open for
 	// O_DIRECT at the start and at the end, so that what is counted for the
 	// whole machine (PostProbe) is this run's.
@@ -129,9 +130,6 @@ type Sync struct {
 	Witness  bool   `json:"witness"`       // opened before the first write
 	Gen      uint64 `json:"gen,omitempty"` // audit: the write this sample tells about
 	TID      int32  `json:"tid,omitempty"` // the thread that made the call; 0: not known
-	// Consumed says that direct writes of the run sync on this description
-	// themselves (RWF_DSYNC), and may have been told of an error before it.
-	Consumed bool `json:"consumed,omitempty"`
 
 	// What the trace says of the call; SyncMatcher fills it in.
 	SetErr   bool   `json:"set_wb_err"`    // a writeback error is among what was reported (filemap_set_wb_err)

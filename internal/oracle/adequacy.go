@@ -1,0 +1,104 @@
+package oracle
+
+import (
+	"strings"
+
+	"diostress/internal/plan"
+	"diostress/internal/verdict"
+)
+
+// demands is the pressure that a quiet run must prove.
+func (j *Judge) demands() plan.Pressure {
+	if s, ok := plan.FindScenario(j.h.Config.Scenario); ok {
+		return s.Pressure
+	}
+	return plan.Collide()
+}
+
+// measure returns what a run came to of something that was demanded; known is
+// false where it could not be counted.
+func (j *Judge) measure(d plan.Demand) (n uint64, known bool) {
+	switch d.Of {
+	case plan.PreWriteFailures:
+		pre := j.t.Trace.PreWrite
+		// Where writeback errors fire the same event, they are no collisions.
+		tainted := j.contract.AlsoTraced && j.t.Trace.SetWBErr.N > 0
+		return pre.N, pre.Known && !tainted
+	case plan.InvalidationEIO:
+		return j.settleEIO().Invalidation, true
+	case plan.Overlaps:
+		if d.Kind == "" {
+			return j.t.Overlaps, true
+		}
+		for _, x := range j.t.Dirtiers {
+			if x.Kind == d.Kind {
+				n += x.Overlaps
+			}
+		}
+		return n, true
+	case plan.Acts:
+		for _, x := range j.t.Dirtiers {
+			if d.Kind == "" || x.Kind == d.Kind {
+				n += x.Operations
+			}
+		}
+		return n, true
+	case plan.FirstWrites:
+		return j.t.Work.FirstWrites, true
+	case plan.Extensions:
+		return j.t.Work.Extensions, true
+	case plan.UnmappedBuffers:
+		return j.t.Work.Unmapped, true
+	case plan.OnlineReads:
+		// Without --verify full nobody reads.
+		return j.t.OnlineReads, j.h.Config.Verify == "full"
+	}
+	return 0, false
+}
+
+// pressure holds what was reached against what was required.
+func (j *Judge) pressure() (a verdict.Adequacy) {
+	a.Met = true
+	var required, reached []string
+	for _, row := range j.demands() {
+		var want, got []string
+		met := false
+		for _, d := range row {
+			n, known := j.measure(d)
+			if !known {
+				continue
+			}
+			want, got = append(want, d.String()), append(got, d.Count(n))
+			met = met || n >= d.Min
+		}
+		if len(want) == 0 {
+			want, got = []string{plan.Pressure{row}.String()}, []string{"that could not be counted"}
+		}
+		required, reached = append(required, strings.Join(want, ", else ")), append(reached, strings.Join(got, ", "))
+		a.Met = a.Met && met
+	}
+	a.Required, a.Reached = strings.Join(required, "; and "), strings.Join(reached, "; ")
+	return a
+}
+
+// pressed says whether pressure was asked for at all.
+func (j *Judge) pressed() bool { return len(j.h.Config.Dirty) > 0 || j.h.Config.Scenario != "" }
+
+func (j *Judge) adequacy() {
+	const name = "adequacy"
+	a := j.pressure()
+	switch {
+	case !j.pressed():
+		j.notApplicable(name, "--dirty none: no pressure is asked for")
+	case j.incomplete() != "":
+		j.undecided(name, 0, j.incomplete())
+	case j.data.buffered && j.t.Trace.PreWrite.N == 0:
+		j.rule(name, verdict.Unsupported, 0, "O_DIRECT is buffered on this file system ("+j.h.Facts.DirectIO+"): there is nothing to collide with")
+	case !a.Met && j.t.Interrupted:
+		j.undecided(name, 0, "interrupted before the pressure was reached: "+a.Reached)
+	case !a.Met:
+		j.undecided(name, 0, "too little pressure: "+a.Reached+"; required: "+a.Required)
+	default:
+		j.rule(name, verdict.Pass, j.t.Trace.PreWrite.N, a.Reached)
+	}
+}
