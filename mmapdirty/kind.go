@@ -68,6 +68,9 @@ func (k Kind) Describe() string {
 // has a generation.
 func (k Kind) Dirties() bool { return k == Mmap || k == Write }
 
+// Alters tells whether the kind changes what blocks the file has.
+func (k Kind) Alters() bool { return k == Truncate || k == Punch || k == Fallocate }
+
 // Zeroes tells whether the kind turns data into zeros: such zeros carry no
 // generation.
 func (k Kind) Zeroes() bool { return k == Truncate || k == Punch }
