@@ -12,6 +12,7 @@ type Measure string
 // flight on those bytes; acts that the kernel makes wait for writes in flight
 // (truncate, punch) cannot, and are counted as such.
 const (
+	Writes           Measure = "writes" // that were completed
 	PreWriteFailures Measure = "pre-write failures"
 	InvalidationEIO  Measure = "EIOs of failed invalidations at fsync"
 	Overlaps         Measure = "overlaps"        // of one kind of dirtier, or of all that dirty
@@ -60,4 +61,9 @@ func (p Pressure) String() string {
 // Collide is the pressure of a run that names no scenario.
 func Collide() Pressure {
 	return Pressure{{{Of: PreWriteFailures, Min: 100}, {Of: Overlaps, Min: 1000}}}
+}
+
+// collide is that of a scenario which is about each of its writes.
+func collide(writes uint64) Pressure {
+	return append(Pressure{{{Of: Writes, Min: writes}}}, Collide()...)
 }

@@ -218,7 +218,7 @@ func Scenarios() []Scenario {
 			Provokes: "the data come from memory that was never written, which is the kernel's one zero page, pinned by every write in flight",
 			Failed:   "before c8070b787519 (6.5): every write took a pin of the zero page, whose count has room for two million",
 			Expects:  "a block that a write completed on is zero where no dirtier stored; which write it was cannot be told",
-			Pressure: Collide(),
+			Pressure: collide(300),
 			apply: func(c *Config) {
 				work(c, 4<<10, 512<<10, 8, "randwrite", Dirty{"mmap", 1})
 				c.Buffer = BufferZero
@@ -230,7 +230,7 @@ func Scenarios() []Scenario {
 			Failed: "2.6.20 to 2.6.24: an error of the sync over -EIOCBQUEUED, the iocb was completed twice (fixed by 2.6.32); " +
 				"btrfs before 8184620ae212: not durable with NOWAIT",
 			Expects:  "EIO in a completion is legal here, and only here, without a device that failed",
-			Pressure: Collide(),
+			Pressure: collide(300),
 			apply: func(c *Config) {
 				work(c, 4<<10, 512<<10, 8, "randwrite", Dirty{"mmap", 1}, Dirty{"write", 1})
 				c.Strategy.Pick = "oldest"
@@ -243,7 +243,7 @@ func Scenarios() []Scenario {
 			Failed:   "6.3: pages of one folio that are not consecutive taken for consecutive, so that other memory was written (57bebf807e2a, fixed by 776617db78c6, 6.4; CVE-2023-2598)",
 			Expects:  "as every run; the poison put into a buffer after its reap never reaches the disk",
 			Engines:  uring,
-			Pressure: Collide(),
+			Pressure: collide(300),
 			apply: func(c *Config) {
 				work(c, 4<<10, 512<<10, 8, "randwrite", Dirty{"mmap", 1})
 				c.FixedBufs, c.RegisterFiles = true, true
@@ -255,7 +255,7 @@ func Scenarios() []Scenario {
 			Failed:   "5.1: the poller went to sleep on a submission that it had not seen (0d7bae69c574): lost until the next one",
 			Expects:  "as every run; a write that nobody picks up is stuck",
 			Engines:  uring,
-			Pressure: Collide(),
+			Pressure: collide(300),
 			apply: func(c *Config) {
 				work(c, 4<<10, 512<<10, 4, "randwrite", Dirty{"mmap", 1})
 				c.UringFlags = []string{"sqpoll"}
