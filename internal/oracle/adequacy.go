@@ -3,6 +3,7 @@ package oracle
 import (
 	"strings"
 
+	"diostress/internal/ledger"
 	"diostress/internal/plan"
 	"diostress/internal/verdict"
 )
@@ -19,6 +20,8 @@ func (j *Judge) demands() plan.Pressure {
 // false where it could not be counted.
 func (j *Judge) measure(d plan.Demand) (n uint64, known bool) {
 	switch d.Of {
+	case plan.Writes:
+		return j.total(func(c *ledger.Counts) uint64 { return c.Completed }), true
 	case plan.PreWriteFailures:
 		pre := j.t.Trace.PreWrite
 		// Where writeback errors fire the same event, they are no collisions.
