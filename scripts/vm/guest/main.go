@@ -44,13 +44,13 @@ func main() {
 	link.frames = spec.Frames
 	// A leaking kernel must not take the init's pages.
 	unix.Mlockall(unix.MCL_CURRENT)
-	results, err := prepare(spec, link)
+	results, zones, err := prepare(spec)
 	if err != nil {
 		link.fail("%v", err)
 	}
 	status, timedOut := 0, false
 	for _, c := range spec.Commands {
-		ended := run(c, spec.SysRq, link, results)
+		ended := run(c, spec.SysRq, link, results, zones)
 		if ended.Timeout {
 			timedOut = true
 			break
@@ -88,39 +88,47 @@ func readSpec() (wire.Spec, error) {
 }
 
 // prepare loads the modules, waits for the disks and mounts the file systems.
-func prepare(spec wire.Spec, link *link) (*resultDisk, error) {
+func prepare(spec wire.Spec) (*resultDisk, mapping, error) {
+	zones := mapping{}
 	for _, m := range spec.Modules {
 		if err := loadModule(m); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	results, err := openResults()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, s := range spec.Disks {
 		if err := linkDisk(s); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	for _, m := range spec.Mounts {
-		dev, err := diskBySerial(m.Serial, 10*time.Second)
-		if err != nil {
-			return nil, err
-		}
-		if m.Flakey != nil {
-			if dev, err = makeFlakey(m.Serial, dev, *m.Flakey); err != nil {
-				return nil, err
-			}
-		}
-		if err := os.MkdirAll(m.Dir, 0o755); err != nil {
-			return nil, err
-		}
-		if err := unix.Mount(dev, m.Dir, m.FSType, 0, m.Options); err != nil {
-			return nil, fmt.Errorf("mount -t %s -o %q %s (disk %s) %s: %w", m.FSType, m.Options, dev, m.Serial, m.Dir, err)
+		if err := mount(m, zones); err != nil {
+			return nil, nil, err
 		}
 	}
-	return results, nil
+	return results, zones, nil
+}
+
+func mount(m wire.Mount, zones mapping) error {
+	dev, err := diskBySerial(m.Serial, 10*time.Second)
+	if err != nil {
+		return err
+	}
+	if m.Flakey != nil {
+		if dev, err = zones.add(m.Serial, dev, *m.Flakey); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(m.Dir, 0o755); err != nil {
+		return err
+	}
+	if err := unix.Mount(dev, m.Dir, m.FSType, 0, m.Options); err != nil {
+		return fmt.Errorf("mount -t %s -o %q %s (disk %s) %s: %w", m.FSType, m.Options, dev, m.Serial, m.Dir, err)
+	}
+	return nil
 }
 
 // mountSystem mounts the file systems every program expects. A kernel without

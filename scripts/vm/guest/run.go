@@ -17,7 +17,7 @@ import (
 )
 
 // run runs one command, does its acts, and records what it left.
-func run(c wire.Command, sysrq string, l *link, results *resultDisk) wire.Ended {
+func run(c wire.Command, sysrq string, l *link, results *resultDisk, zones mapping) wire.Ended {
 	l.frame(wire.FrameBegin, c)
 	fmt.Printf("guest: begin %s\n", c.Name)
 	end := wire.Ended{Name: c.Name, StartSec: uptime()}
@@ -32,7 +32,7 @@ func run(c wire.Command, sysrq string, l *link, results *resultDisk) wire.Ended 
 	} else {
 		stop := make(chan struct{})
 		for _, a := range c.Acts {
-			go act(a, stop, l)
+			go act(a, stop, l, zones)
 		}
 		done := make(chan error, 1)
 		go func() { done <- cmd.Wait() }()
@@ -91,29 +91,6 @@ func status(err error) int {
 		return exit.ExitCode()
 	}
 	return 127
-}
-
-// act does one act unless the command ends first.
-func act(a wire.Act, stop <-chan struct{}, l *link) {
-	select {
-	case <-stop:
-		return
-	case <-time.After(time.Duration(a.AfterMS) * time.Millisecond):
-	}
-	if a.Path != "" {
-		if err := os.WriteFile(a.Path, []byte(a.Value), 0o644); err != nil {
-			l.note("write %q to %s: %v", a.Value, a.Path, err)
-			return
-		}
-		fmt.Printf("guest: wrote %q to %s\n", a.Value, a.Path)
-	}
-	if a.ZeroOut != "" {
-		if err := zeroOut(a.ZeroOut); err != nil {
-			l.note("BLKZEROOUT on disk %s: %v", a.ZeroOut, err)
-			return
-		}
-		fmt.Printf("guest: zeroed the end of disk %s\n", a.ZeroOut)
-	}
 }
 
 // dump has the kernel print where its tasks stand.

@@ -22,6 +22,35 @@ type Recipe struct {
 	Config string // a file of options on top of tinyconfig
 }
 
+// sum stands for the contents of patch and configuration.
+func (r *Recipe) sum() (string, error) {
+	h := sha256.New()
+	for _, f := range []string{r.Patch, r.Config} {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(h, "%d\n%s", len(b), b)
+	}
+	return fmt.Sprintf("%x", h.Sum(nil)[:6]), nil
+}
+
+// Built returns the newest kernel of a recipe that the cache holds; nothing is
+// fetched or built.
+func (c *Cache) Built(r Recipe) (best Kernel, ok bool) {
+	sum, err := r.sum()
+	if err != nil {
+		return Kernel{}, false
+	}
+	dirs, _ := filepath.Glob(filepath.Join(c.Dir, "kernels", r.Name+"_*_"+sum))
+	for _, d := range dirs {
+		if k, err := readKernel(d); err == nil && (!ok || CompareVersions(k.Version, best.Version) > 0) {
+			best, ok = k, true
+		}
+	}
+	return best, ok
+}
+
 // sourceRoom is what an unpacked and built kernel source takes, bytes.
 const sourceRoom = 3 << 30
 
@@ -33,20 +62,16 @@ func (c *Cache) Build(ctx context.Context, r Recipe, output io.Writer) (Kernel, 
 	if err != nil {
 		return Kernel{}, err
 	}
-	h := sha256.New()
-	for _, f := range []string{r.Patch, r.Config} {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			return Kernel{}, err
-		}
-		fmt.Fprintf(h, "%d\n%s", len(b), b)
+	sum, err := r.sum()
+	if err != nil {
+		return Kernel{}, err
 	}
 	unlock, err := c.lock("source-" + r.Name)
 	if err != nil {
 		return Kernel{}, err
 	}
 	defer unlock()
-	dir := filepath.Join(c.Dir, "kernels", fmt.Sprintf("%s_%s_%x", r.Name, pkg.Version, h.Sum(nil)[:6]))
+	dir := filepath.Join(c.Dir, "kernels", r.Name+"_"+pkg.Version+"_"+sum)
 	if k, err := readKernel(dir); err == nil {
 		return k, nil
 	}

@@ -9,6 +9,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -31,9 +33,11 @@ type Cell struct {
 	Args    []string   // of dioStress, besides engine and place
 	Acts    []wire.Act // while it runs
 	Reports []string   // guest files whose text is wanted afterwards
-	After   []wire.Command
+	After   []wire.Command // run once the cell has ended; DISK in their arguments is its disk's serial number
 	Timeout int // seconds in the guest
 }
+
+const diskMark = "DISK"
 
 // Setup is what all cells of a call have in common.
 type Setup struct {
@@ -42,6 +46,7 @@ type Setup struct {
 	Modules []string
 	Own     []lab.OwnModule
 	Tools   []lab.Program // besides dioStress
+	Disks   []lab.Disk    // besides those of the cells
 	Cmdline []string
 	Lenient bool
 	// NoPoison leaves freed iocbs as they are.
@@ -110,6 +115,7 @@ func (s *Setup) boot(ctx context.Context, program string, cells []Cell, which []
 	if s.WorkDir != "" {
 		b.WorkDir = s.WorkDir + "/" + cells[which[0]].Name
 	}
+	b.Disks = slices.Clone(s.Disks)
 	for i, c := range which {
 		if err := cells[c].enter(&b, i); err != nil {
 			return 0, err
@@ -131,6 +137,9 @@ func (s *Setup) boot(ctx context.Context, program string, cells []Cell, which []
 		}
 		o.Output = text.String()
 		out[c] = o
+		if err := o.keep(b.WorkDir); err != nil {
+			return 0, err
+		}
 		if s.OnOutcome != nil {
 			s.OnOutcome(&out[c])
 		}
@@ -171,9 +180,12 @@ func (c *Cell) enter(b *lab.Boot, index int) error {
 	})
 	for _, a := range c.After {
 		a.Name = c.Name + "-" + a.Name
+		a.Argv, a.Acts = slices.Clone(a.Argv), slices.Clone(a.Acts)
 		for i := range a.Argv {
-			a.Argv = slices.Clone(a.Argv)
-			a.Argv[i] = strings.ReplaceAll(a.Argv[i], "DISK", serial)
+			a.Argv[i] = strings.ReplaceAll(a.Argv[i], diskMark, serial)
+		}
+		for i := range a.Acts {
+			a.Acts[i].Fail = strings.ReplaceAll(a.Acts[i].Fail, diskMark, serial)
 		}
 		b.Commands = append(b.Commands, a)
 	}
@@ -209,6 +221,19 @@ func outcome(c Cell, r *lab.Result) (Outcome, bool) {
 		o.Result = readReport([]byte(text))
 	}
 	return o, ran
+}
+
+// keep writes what came back beside the console of the boot.
+func (o *Outcome) keep(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	for name, text := range o.Texts {
+		if err := os.WriteFile(filepath.Join(dir, o.Cell.Name+strings.ReplaceAll(name, "/", ".")), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readReport reads our part of a JSON report; nil if it is not whole.

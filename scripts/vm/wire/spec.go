@@ -41,16 +41,14 @@ type Mount struct {
 	FSType  string `json:"fs_type"`
 	Dir     string `json:"dir"`
 	Options string `json:"options"`
-	Flakey  *Zone  `json:"flakey,omitempty"` // put dm-flakey between disk and file system
+	Flakey  *Zone  `json:"flakey,omitempty"` // put device-mapper between disk and file system
 }
 
-// Zone is the part of a disk that dm-flakey covers, in 512-byte sectors; the
-// rest is mapped straight through.
+// Zone is the part of a disk, in 512-byte sectors, that an act can make fail;
+// the rest is mapped straight through.
 type Zone struct {
-	Start   uint64 `json:"start"`
-	Length  uint64 `json:"length"` // 0: to the end of the disk
-	UpSec   int    `json:"up_sec"`
-	DownSec int    `json:"down_sec"`
+	Start  uint64 `json:"start"`
+	Length uint64 `json:"length"` // 0: to the end of the disk
 }
 
 // Command is one program run in the guest.
@@ -66,10 +64,13 @@ type Command struct {
 
 // Act is done some time after a command started.
 type Act struct {
+	OnLog   string `json:"on_log,omitempty"` // wait for a line of the kernel log that holds this, first
 	AfterMS int    `json:"after_ms"`
 	Path    string `json:"path,omitempty"`    // write Value to this file
 	Value   string `json:"value,omitempty"`   //
 	ZeroOut string `json:"zeroout,omitempty"` // serial of a disk: zero its last 4 KiB by BLKZEROOUT, the sign QEMU's blkdebug waits for
+	Fail    string `json:"fail,omitempty"`    // serial of a disk with a Zone: writes to it fail for ForMS
+	ForMS   int    `json:"for_ms,omitempty"`
 }
 
 // Ended says how one command of a Spec ended.

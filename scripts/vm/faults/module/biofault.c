@@ -39,9 +39,15 @@ static int show_counter(char *buf, const struct kernel_param *kp)
 	return sprintf(buf, "%d\n", atomic_read((atomic_t *)kp->arg));
 }
 
-static const struct kernel_param_ops counter_ops = { .get = show_counter };
-module_param_cb(calls, &counter_ops, &calls, 0444);
-module_param_cb(bent, &counter_ops, &bent, 0444);
+static int reset_counter(const char *text, const struct kernel_param *kp)
+{
+	atomic_set((atomic_t *)kp->arg, 0);
+	return 0;
+}
+
+static const struct kernel_param_ops counter_ops = { .get = show_counter, .set = reset_counter };
+module_param_cb(calls, &counter_ops, &calls, 0644);
+module_param_cb(bent, &counter_ops, &bent, 0644);
 
 struct late_write {
 	struct delayed_work work;

@@ -6,7 +6,11 @@
  *   how=return    it runs, then its result is replaced by val
  *   how=skip      it does not run, its caller gets val at once
  *   how=count     nothing is changed
- *   match=N       with how=return: only results equal to N; any=1: all results
+ *   match=N       with how=return: only results equal to N; any=1: all results;
+ *                 counts=1: all results above 0
+ *   less=N        the result less N, in place of val
+ *   full=1        the byte count of the iov_iter that is the second argument, in
+ *                 place of val
  *   direct=1      only where the first argument is a kiocb opened O_DIRECT
  *   caller=A,B    only calls from the functions named
  *   start=N       the first N calls that fit pass
@@ -16,7 +20,8 @@
  *
  * Counters beside the parameters in /sys/module/retfault/parameters: calls
  * (that fit, while switched on), bent, failed (negative results of the function
- * itself), missed (calls that could not be watched).
+ * itself), missed (calls that could not be watched). Writing to a counter sets
+ * it to 0.
  */
 #include <linux/atomic.h>
 #include <linux/errno.h>
@@ -26,17 +31,21 @@
 #include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/string.h>
+#include <linux/uio.h>
 
 static char *sym = "";
 static char *how = "count";
 static char *caller = "";
-static int match, any, val, direct, start, on;
+static int match, any, counts, val, less, full, direct, start, on;
 static int every = 1, times = -1;
 module_param(sym, charp, 0444);
 module_param(how, charp, 0444);
 module_param(caller, charp, 0444);
 module_param(match, int, 0644);
 module_param(any, int, 0644);
+module_param(counts, int, 0644);
+module_param(less, int, 0644);
+module_param(full, int, 0444);
 module_param(val, int, 0644);
 module_param(direct, int, 0444);
 module_param(start, int, 0644);
@@ -52,10 +61,16 @@ static int show_counter(char *buf, const struct kernel_param *kp)
 	return sprintf(buf, "%d\n", atomic_read((atomic_t *)kp->arg));
 }
 
-static const struct kernel_param_ops counter_ops = { .get = show_counter };
-module_param_cb(calls, &counter_ops, &calls, 0444);
-module_param_cb(bent, &counter_ops, &bent, 0444);
-module_param_cb(failed, &counter_ops, &failed, 0444);
+static int reset_counter(const char *text, const struct kernel_param *kp)
+{
+	atomic_set((atomic_t *)kp->arg, 0);
+	return 0;
+}
+
+static const struct kernel_param_ops counter_ops = { .get = show_counter, .set = reset_counter };
+module_param_cb(calls, &counter_ops, &calls, 0644);
+module_param_cb(bent, &counter_ops, &bent, 0644);
+module_param_cb(failed, &counter_ops, &failed, 0644);
 
 /* listed: is name one of the comma separated names of list? */
 static bool listed(const char *list, const char *name)
@@ -113,17 +128,22 @@ NOKPROBE_SYMBOL(pick);
 
 static int on_entry(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
-	return !fits(regs);
+	if (!fits(regs))
+		return 1;
+	if (full)
+		*(size_t *)ri->data = iov_iter_count((struct iov_iter *)regs_get_kernel_argument(regs, 1));
+	return 0;
 }
 NOKPROBE_SYMBOL(on_entry);
 
 static int on_return(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
 	long ret = (int)regs_return_value(regs);
+	bool wanted = any || (counts ? ret > 0 : ret == match);
 
 	atomic_inc(&calls);
-	if (!strcmp(how, "return") && (any || ret == match) && pick())
-		regs_set_return_value(regs, (long)READ_ONCE(val));
+	if (!strcmp(how, "return") && wanted && pick())
+		regs_set_return_value(regs, full ? *(size_t *)ri->data : less ? ret - less : (long)READ_ONCE(val));
 	else if (ret < 0)
 		atomic_inc(&failed);
 	return 0;
@@ -160,6 +180,7 @@ static void after_skip(struct kprobe *p, struct pt_regs *regs, unsigned long fla
 static struct kretprobe returning = {
 	.entry_handler = on_entry,
 	.handler = on_return,
+	.data_size = sizeof(size_t),
 	.maxactive = 512,
 };
 static struct kprobe entering = {
