@@ -201,7 +201,7 @@ func TestExactlyOnce(t *testing.T) {
 		}
 	}
 	want.Lost = uint64(len(a.Close()))
-	if !maps.Equal(a.C.Failed, want.Failed) || !sameCounts(&a.C, &want) || int(want.Lost) != len(flying) {
+	if !maps.Equal(a.C.Failed, want.Failed) || differ(&a.C, &want) != "" || int(want.Lost) != len(flying) {
 		t.Errorf("%+v, want %+v", a.C, want)
 	}
 	if len(a.Unusual) > maxUnusualAll {

@@ -84,9 +84,9 @@ type Facts struct {
 	KmsgBudget  string   `json:"kmsg_budget"`
 	BudgetSpent bool     `json:"kmsg_budget_exhausted"`
 	Disk        string   `json:"disk"` // kernel name of the disk below, "loop3" or "dm-0"; "": not known
-	// SoleDirect says that no other process was seen with a file open for
-	// O_DIRECT at the start and at the end, so that what is counted for the
-	// whole machine (PostProbe) is this run's.
+	// SoleDirect says that no other process had a file open for writing with
+	// O_DIRECT at the start, so that what is counted for the whole machine
+	// (PostProbe) is likely this run's.
 	SoleDirect bool  `json:"sole_direct"`
 	Fsck       bool  `json:"fsck"` // the file system can be checked after the run
 	ClockErrNS int64 `json:"clock_error_ns"`

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"diostress/internal/plan"
 )
 
 // replay counts the entries of one run of a log anew. A nil replay is between
@@ -44,8 +46,8 @@ func checkHeader(h *Header) error {
 		return fmt.Errorf("header of format %d; valid: %d", h.Format, Format)
 	case h.Config.NumJobs < 1 || h.Config.NumJobs > maxJobs:
 		return fmt.Errorf("header with numjobs %d; valid: 1 to %d", h.Config.NumJobs, maxJobs)
-	case h.Config.BS < 1:
-		return fmt.Errorf("header with bs %d; valid: more than 0", h.Config.BS)
+	case h.Config.BS < 1 || h.Config.BS > plan.MaxBS:
+		return fmt.Errorf("header with bs %d; valid: 1 to %d", h.Config.BS, plan.MaxBS)
 	case len(h.Files) > maxFiles:
 		return fmt.Errorf("header with %d files; valid: at most %d", len(h.Files), maxFiles)
 	}
@@ -220,7 +222,7 @@ func (r *replay) entry(e *Entry) error {
 	}
 	j.done[int(e.Slot)] = e.Gen
 	j.c.Submitted++
-	if r.h.Files[e.File].Role == "control" {
+	if r.h.Files[e.File].Role == plan.Control {
 		j.c.Control++
 	}
 	if o := j.c.enter(e); o != Full || e.Res2 != 0 {
@@ -274,19 +276,34 @@ func (r *replay) sums(t *Trailer) {
 		c.Submitted += uint64(len(j.lost))
 		c.Lost = uint64(len(j.lost))
 		c.BackPressure, c.Submits, c.Reaps = s.Counts.BackPressure, s.Counts.Submits, s.Counts.Reaps
-		if t.Broken == "" && !sameCounts(&c, &s.Counts) {
-			t.Broken = fmt.Sprintf("job %d: the entries of the log do not add up to its trailer (%d submitted, %d completed, %d bytes in the entries; %d, %d, %d in the trailer)",
-				i, c.Submitted, c.Completed, c.Bytes, s.Counts.Submitted, s.Counts.Completed, s.Counts.Bytes)
+		if what := differ(&c, &s.Counts); what != "" && t.Broken == "" {
+			t.Broken = fmt.Sprintf("job %d: the entries of the log do not add up to its trailer: %s", i, what)
 		}
 		s.Counts, s.Unusual, s.Pending = c, j.unusual, j.lost
 		s.Attr.Direct, s.Attr.Fallback, s.Attr.Unknown = j.attr.Direct, j.attr.Fallback, j.attr.Unknown
 	}
 }
 
-func sameCounts(a, b *Counts) bool {
-	return a.Submitted == b.Submitted && a.Completed == b.Completed && a.Full == b.Full && a.Short == b.Short && a.Zero == b.Zero &&
-		a.Overlong == b.Overlong && a.Duplicate == b.Duplicate && a.Stray == b.Stray && a.Lost == b.Lost && a.Bytes == b.Bytes &&
-		a.NonzeroRes2 == b.NonzeroRes2 && a.Control == b.Control && maps.Equal(a.Failed, b.Failed) && maps.Equal(a.Leaked, b.Leaked)
+// differ names the first count in which entries and trailer differ, "" if there
+// is none.
+func differ(entries, trailer *Counts) string {
+	for _, x := range []struct {
+		name string
+		a, b uint64
+	}{
+		{"submitted", entries.Submitted, trailer.Submitted}, {"completed", entries.Completed, trailer.Completed}, {"full", entries.Full, trailer.Full},
+		{"short", entries.Short, trailer.Short}, {"zero", entries.Zero, trailer.Zero}, {"overlong", entries.Overlong, trailer.Overlong},
+		{"duplicate", entries.Duplicate, trailer.Duplicate}, {"stray", entries.Stray, trailer.Stray}, {"lost", entries.Lost, trailer.Lost},
+		{"bytes", entries.Bytes, trailer.Bytes}, {"res2 != 0", entries.NonzeroRes2, trailer.NonzeroRes2}, {"control", entries.Control, trailer.Control},
+	} {
+		if x.a != x.b {
+			return fmt.Sprintf("%s %d in the entries, %d in the trailer", x.name, x.a, x.b)
+		}
+	}
+	if !maps.Equal(entries.Failed, trailer.Failed) || !maps.Equal(entries.Leaked, trailer.Leaked) {
+		return fmt.Sprintf("errnos %v %v in the entries, %v %v in the trailer", entries.Failed, entries.Leaked, trailer.Failed, trailer.Leaked)
+	}
+	return ""
 }
 
 // cut ends a run whose log ends before its trailer: what its entries came to is

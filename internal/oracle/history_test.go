@@ -105,6 +105,15 @@ func (x *history) write(file int, block int64, res int64) (gen uint64) {
 	if _, _, ok := x.acct.Complete(tag, res, 0, 0, at+5, &e); !ok {
 		panic("not matched")
 	}
+	switch {
+	case file == fControl:
+		x.acct.C.Control++
+		e.Attr = ledger.Direct
+	case file == fMain:
+		e.Attr = ledger.BufferedFallback
+	default:
+		e.Attr = ledger.Direct
+	}
 	x.entries = append(x.entries, e)
 	return gen
 }
@@ -258,6 +267,17 @@ func (x *history) play(s ledger.Sink) {
 		if reflect.ValueOf(j.Counts).IsZero() {
 			j.Counts, j.Unusual, j.Pending = x.acct.C, x.acct.Unusual, x.acct.Pending()
 			j.Counts.Lost = uint64(len(j.Pending))
+		}
+		j.Attr.Direct, j.Attr.Fallback, j.Attr.Unknown = 0, 0, 0
+		for i := range x.entries {
+			switch x.entries[i].Attr {
+			case ledger.Direct:
+				j.Attr.Direct++
+			case ledger.BufferedFallback:
+				j.Attr.Fallback++
+			default:
+				j.Attr.Unknown++
+			}
 		}
 		for i := range j.Pending {
 			s.Record(&j.Pending[i])
