@@ -36,15 +36,19 @@ const (
 	poisonCheck = 0x155555
 )
 
-// MaxGen is the largest generation a word can hold; at 200,000 writes a second
-// it lasts for 95 hours.
+// MaxGen is the largest generation a word can hold: words carry generations
+// modulo MaxGen+1, and whoever compares them with a count must take it modulo
+// MaxGen+1 too. At 200,000 writes a second that is after 95 hours, for a dirtier
+// that stores a word every 100 ns after two.
 const MaxGen = 1<<36 - 1
 
 // Writer identifies who wrote a word, 0..31.
 type Writer uint8
 
 // The writers. Direct writers are DirectBase+job, dirtiers DirtierBase+index,
-// each modulo its range: more of them share numbers.
+// each modulo its range. Beyond that they share numbers, each with generations
+// of its own, so that a word of one may pass for the other's: a judge sees less
+// then, and nothing that is not there.
 const (
 	Prefill     Writer = 0
 	DirectBase  Writer = 1

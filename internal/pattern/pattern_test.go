@@ -94,6 +94,81 @@ func TestPoison(t *testing.T) {
 	}
 }
 
+// TestGenerationsWrap: a generation beyond MaxGen makes the same words as the
+// one it is modulo MaxGen+1, in every way of making them, and decodes to that.
+func TestGenerationsWrap(t *testing.T) {
+	k := NewKey(9)
+	for _, gen := range []uint64{0, 1, MaxGen, MaxGen - 1, 12345} {
+		for _, rounds := range []uint64{1, 7, 1 << 20} {
+			far := gen + rounds*(MaxGen+1)
+			a, b := make([]byte, 1024), make([]byte, 1024)
+			k.Fill(a, 1, 4096, Direct(2), gen)
+			k.Fill(b, 1, 4096, Direct(2), far)
+			if string(a) != string(b) {
+				t.Fatalf("Fill: generation %d and %d differ", gen, far)
+			}
+			if w := k.Word(1, 4096, Direct(2), far); w != binary.LittleEndian.Uint64(a) {
+				t.Fatalf("Word: generation %d and %d differ", gen, far)
+			}
+			s := k.Spans(nil, 1, 4096, b)
+			if len(s) != 1 || !s[0].OK || s[0].By != (Stamp{Direct(2), gen}) {
+				t.Fatalf("generation %d decodes as %+v", far, s)
+			}
+			Poison(a, far)
+			if s := k.Spans(nil, 1, 0, a); len(s) != 1 || s[0].By != (Stamp{PoisonID, gen}) {
+				t.Fatalf("poison of %d decodes as %+v", far, s)
+			}
+		}
+	}
+}
+
+// TestWriters: no number of jobs and dirtiers makes a direct writer look like a
+// dirtier, the prefill or poison.
+func TestWriters(t *testing.T) {
+	for i := range 1000 {
+		if w := Direct(i); w < DirectBase || w >= DirtierBase {
+			t.Fatalf("job %d is writer %d", i, w)
+		}
+		if w := Dirtier(i); w < DirtierBase || w >= PoisonID {
+			t.Fatalf("dirtier %d is writer %d", i, w)
+		}
+	}
+	if Direct(0) == Direct(1) || Direct(7) == Direct(0) || Direct(8) != Direct(0) {
+		t.Error("eight jobs have numbers of their own, the ninth shares the first's")
+	}
+	if Dirtier(20) == Dirtier(0) || Dirtier(21) != Dirtier(0) {
+		t.Error("21 dirtiers have numbers of their own")
+	}
+}
+
+// TestEveryWordIsItsOwn: words of different writers, generations, files and
+// places are never taken for each other.
+func TestEveryWordIsItsOwn(t *testing.T) {
+	k := NewKey(5)
+	wrong := 0
+	for i := range uint64(20_000) {
+		w := k.Word(3, int64(i)*8, Dirtier(int(i)), i)
+		for _, off := range []int64{int64(i)*8 + 8, int64(i)*8 + 4096, int64(i) * 16} {
+			if off == int64(i)*8 {
+				continue
+			}
+			if _, ok := k.Decode(3, off, w); ok {
+				wrong++
+			}
+		}
+		if _, ok := k.Decode(2, int64(i)*8, w); ok {
+			wrong++
+		}
+		if s, ok := k.Decode(3, int64(i)*8, w); !ok || s != (Stamp{Dirtier(int(i)), i}) {
+			t.Fatalf("word %d decodes as %+v, %v", i, s, ok)
+		}
+	}
+	// One in 2^23 is expected of random bytes.
+	if wrong > 1 {
+		t.Errorf("%d words of 80,000 were taken for genuine elsewhere", wrong)
+	}
+}
+
 func FuzzSpans(f *testing.F) {
 	k := NewKey(3)
 	b := make([]byte, 1024)
