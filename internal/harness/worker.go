@@ -1,0 +1,289 @@
+package harness
+
+import (
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"diostress/internal/ledger"
+	"diostress/internal/pattern"
+	"diostress/internal/plan"
+	"diostress/ioengine"
+	"diostress/mmapdirty"
+)
+
+// worker is one job: one thread, one engine. Everything but the atomics and
+// channels belongs to that thread.
+type worker struct {
+	r      *run
+	job    int
+	eng    ioengine.Engine
+	both   ioengine.SubmitReaper // not nil: one call submits and reaps
+	acct   *ledger.Account
+	stream *plan.Stream
+	bufs   *buffers
+	look   *looker
+	round  uint64 // planned writes until every block had its turn; 0: not counted
+	bs     int
+	stamp  bool
+	key    pattern.Key
+	writer pattern.Writer
+	flags  uint32
+	table  *mmapdirty.Table // nil without dirtiers
+	ring   *ledger.Ring     // nil if nobody wants entries
+	free   []int
+	reqs   []ioengine.Request // offered, not yet accepted
+	begun  int                // of these, entered into the table
+	cqes   []ioengine.Completion
+	held   plan.Write
+	hasOne bool
+	isHeld bool
+	now    int64
+	pub    []pubSlot
+	audit  *auditor
+	err    error
+	alive  bool
+	activeNS,
+	userNS, sysNS int64
+
+	control
+	tid       atomic.Int32
+	beat      atomic.Int64 // last time the loop came round
+	completed atomic.Uint64
+	bytes     atomic.Uint64
+	maxLat    atomic.Int64
+	retries   retryQueue
+}
+
+// pubSlot lets others see what is in flight. at is 0 when the slot is free.
+type pubSlot struct {
+	at    atomic.Int64  // submitted, ns
+	where atomic.Uint64 // file << 48 | block
+	gen   atomic.Uint64
+	try   atomic.Uint32
+	_     [36]byte
+}
+
+const reapWait = 50 * time.Millisecond
+
+// startPaused runs the job on a thread of its own until it is stopped. It
+// begins parked, with its engine open.
+func (w *worker) startPaused() {
+	runtime.LockOSThread()
+	defer close(w.done)
+	w.tid.Store(int32(unix.Gettid()))
+	name := append([]byte(fmt.Sprintf("job%d", w.job)), 0)
+	unix.RawSyscall(unix.SYS_PRCTL, unix.PR_SET_NAME, uintptr(arenaPtr(name)), 0)
+	if err := w.open(); err != nil {
+		w.ready <- err
+		return
+	}
+	w.ready <- nil
+	if w.park() {
+		w.loop()
+	}
+	w.finish()
+}
+
+func (w *worker) open() error {
+	c := w.r.cfg
+	var fds []int
+	for _, f := range w.r.files {
+		fds = append(fds, f.direct)
+	}
+	eng, err := w.r.Open(ioengine.Options{
+		Files: fds, Depth: c.IODepth, Arena: w.bufs.mem, BufSize: w.bufs.stride,
+		FixedBufs: c.FixedBufs, RegisterFiles: c.RegisterFiles, UringFlags: c.UringFlags, SQPollIdle: 50 * time.Millisecond,
+	})
+	if err != nil {
+		return err
+	}
+	w.eng = eng
+	w.both, _ = eng.(ioengine.SubmitReaper)
+	w.pin()
+	return nil
+}
+
+// loop submits and reaps until it is told to stop.
+func (w *worker) loop() {
+	w.now = w.r.clock.Now()
+	began := w.now
+	for w.err == nil {
+		switch w.command() {
+		case cmdPause:
+			w.drain()
+			w.activeNS += w.now - began
+			if !w.park() {
+				return
+			}
+			w.now = w.r.clock.Now()
+			began = w.now
+			continue
+		case cmdStop:
+			w.drain()
+			w.activeNS += w.now - began
+			return
+		}
+		w.prepare()
+		w.turn(1, reapWait)
+		w.look.look(w)
+	}
+	w.drain()
+	w.activeNS += w.now - began
+}
+
+// turn submits what is prepared and reaps at least min completions, if so many
+// are in flight.
+func (w *worker) turn(min int, wait time.Duration) {
+	w.publish()
+	t0 := w.now
+	if w.both != nil {
+		if w.acct.Live()+len(w.reqs) < min {
+			min = w.acct.Live() + len(w.reqs)
+		}
+		n, got, err := w.both.SubmitReap(w.reqs, w.cqes, min, wait)
+		w.now = w.r.clock.Now()
+		w.accept(n, t0, 0, err)
+		w.acct.C.Reaps++
+		w.reaped(got)
+		return
+	}
+	if len(w.reqs) > 0 {
+		n, err := w.eng.Submit(w.reqs)
+		w.now = w.r.clock.Now()
+		w.accept(n, t0, w.now, err)
+	}
+	if w.acct.Live() < min {
+		min = w.acct.Live()
+	}
+	got, err := w.eng.Reap(w.cqes, min, wait)
+	w.now = w.r.clock.Now()
+	if err != nil && w.err == nil {
+		w.err = fmt.Errorf("%s: reap: %w", w.r.Engine, err)
+	}
+	w.acct.C.Reaps++
+	w.reaped(got)
+}
+
+// prepare offers writes until the engine is full or there is none to be had.
+func (w *worker) prepare() {
+	for len(w.free) > 0 && len(w.reqs) < w.batch() {
+		wr, try, ok := w.next()
+		if !ok {
+			return
+		}
+		w.offer(wr, try, false)
+	}
+}
+
+func (w *worker) batch() int {
+	if b := w.r.cfg.Batch; b > 0 {
+		return b
+	}
+	return w.r.cfg.IODepth
+}
+
+// next returns the next write whose block is free: a collided one first, then
+// what the plan says, in its order.
+func (w *worker) next() (wr plan.Write, try uint16, ok bool) {
+	if wr, try, ok = w.retries.take(w); ok {
+		return wr, try, true
+	}
+	if !w.isHeld {
+		w.held, w.isHeld = w.stream.Next(), true
+	}
+	if !w.r.cfg.Overlap && w.acct.Busy(w.held.File, w.held.Block*int64(w.bs)) {
+		return plan.Write{}, 0, false
+	}
+	w.isHeld = false
+	w.went()
+	return w.held, 0, true
+}
+
+func (w *worker) offer(wr plan.Write, try uint16, paused bool) {
+	slot := w.free[len(w.free)-1]
+	w.free = w.free[:len(w.free)-1]
+	off := wr.Block * int64(w.bs)
+	tag, gen := w.acct.Offer(slot, wr.File, off, uint32(w.bs), try, paused)
+	buf := w.bufs.at(slot, wr.File)
+	w.fill(buf, wr.File, off, gen)
+	w.pub[slot].try.Store(uint32(try))
+	w.reqs = append(w.reqs, ioengine.Request{Tag: tag, Buf: unsafe.Pointer(&buf[0]), Off: off, Len: uint32(w.bs), File: uint16(wr.File), RWFlags: w.flags})
+}
+
+// publish lets the dirtiers and the watchdog see what is about to be
+// submitted.
+func (w *worker) publish() {
+	for i := w.begun; i < len(w.reqs); i++ {
+		q := &w.reqs[i]
+		slot, gen := ledger.SplitTag(q.Tag)
+		p := &w.pub[slot]
+		p.gen.Store(gen)
+		p.where.Store(uint64(q.File)<<48 | uint64(q.Off)/uint64(w.bs))
+		p.at.Store(w.now)
+		if w.table != nil {
+			w.table.Begin(slot, int(q.File), q.Off, int(q.Len))
+		}
+	}
+	w.begun = len(w.reqs)
+	w.beat.Store(w.now)
+}
+
+// accept enters what the engine took; the rest is offered again.
+func (w *worker) accept(n int, before, after int64, err error) {
+	for i := range w.reqs[:n] {
+		slot, _ := ledger.SplitTag(w.reqs[i].Tag)
+		w.acct.Accepted(slot, before, after)
+	}
+	if len(w.reqs) > 0 {
+		w.acct.C.Submits++
+		if n < len(w.reqs) && err == nil {
+			w.acct.C.BackPressure++
+		}
+	}
+	if n > 0 {
+		w.reqs = w.reqs[:copy(w.reqs, w.reqs[n:])]
+		w.begun = len(w.reqs)
+	}
+	if err != nil && w.err == nil {
+		w.err = fmt.Errorf("%s: submit: %w", w.r.Engine, err)
+	}
+}
+
+// reaped enters n completions.
+func (w *worker) reaped(n int) {
+	var e ledger.Entry
+	for i := range w.cqes[:n] {
+		c := &w.cqes[i]
+		slot, o, matched := w.acct.Complete(c.Tag, c.Res, c.Res2, c.Flags, w.now, &e)
+		if !matched {
+			w.r.rec.unmatched(w.job, c, w.now, o == ledger.Duplicate)
+			continue
+		}
+		w.poison(slot, &e)
+		if w.table != nil {
+			w.table.End(slot)
+		}
+		w.pub[slot].at.Store(0)
+		w.free = append(w.free, slot)
+		if w.look.files[e.File].control {
+			w.acct.C.Control++
+		}
+		w.look.after(w, &e)
+		if lat := e.ReapNS - e.SubmitNS; lat > w.maxLat.Load() {
+			w.maxLat.Store(lat)
+		}
+		if w.ring != nil {
+			w.ring.Push(&e)
+		}
+		if w.audit != nil {
+			w.audit.sample(w, &e)
+		}
+	}
+	w.completed.Store(w.acct.C.Completed)
+	w.bytes.Store(w.acct.C.Bytes)
+}
