@@ -17,12 +17,14 @@ func dryRun(s *settings, stdout, stderr io.Writer) int {
 	}
 	for _, c := range x.matrix() {
 		cfg := x.config(c)
+		cfg.Engines = x.able(c, &cfg)
 		p := plan.New(cfg)
 		rows := [][]string{
 			{"file system", whereText(&cfg)},
 			{"engines", strings.Join(cfg.Engines, ", ")},
-			{"profile", cfg.Profile},
+			{"profile", firstOf(cfg.Profile, "none, but scenario "+cfg.Scenario)},
 			{"direct writes", fmt.Sprintf("%s of %s, iodepth %d, numjobs %d (%s range)", cfg.RW, plan.FormatSize(int64(cfg.BS)), cfg.IODepth, cfg.NumJobs, cfg.Range)},
+			{"files and buffers", fmt.Sprintf("layout %s, buffer %s", firstOf(cfg.Layout, plan.LayoutWritten), firstOf(cfg.Buffer, plan.BufferAnon))},
 			{"dirtiers", cfg.DirtyString()},
 			{"checks", fmt.Sprintf("verify %s, trace %s, retry %d, epoch %s s, stuck after %s s", cfg.Verify, cfg.Trace, cfg.Retry, plan.FormatTime(cfg.Epoch), plan.FormatTime(cfg.StuckTimeout))},
 			{"runtime", fmt.Sprintf("%s s for each engine", plan.FormatTime(cfg.Runtime))},

@@ -17,6 +17,7 @@ func examples() [][2]string {
 		{"dioStress --fs ext3 --ioengine libaio --runtime 60", "ext3, one engine, a minute"},
 		{"dioStress --directory /mnt/scratch --runtime 30", "on a file system of yours, without root as far as that goes"},
 		{"dioStress --device /dev/vdb --fs ext4 --destroy-data", "on a whole device, which is formatted"},
+		{"dioStress --scenario all --fs-config 4k,1k,ext3", "the classes of bugs that direct I/O has had, on three file systems, in one report"},
 		{"dioStress --output r --output-format text,json,html --completions r.log.zst", "several reports and a log of every completion"},
 		{"dioStress judge r.log.zst", "judge that log again"},
 	}
