@@ -252,7 +252,7 @@ func Scenarios() []Scenario {
 		{
 			Name:     "sqpoll",
 			Provokes: "a kernel thread polls for submissions; it goes to sleep and is woken again",
-			Failed:   "5.1: the poller went to sleep on a submission that it had not seen (0d7bae69c574): lost until the next one",
+			Failed:   "before 0d7bae69c574: the poller went to sleep on a submission that it had not seen, which waited until the next one",
 			Expects:  "as every run; a write that nobody picks up is stuck",
 			Engines:  uring,
 			Pressure: collide(300),
