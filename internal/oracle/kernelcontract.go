@@ -43,6 +43,8 @@ func (j *Judge) kernelContract() {
 		j.undecided(name, seen, j.incomplete())
 	case why != "":
 		j.undecided(name, seen, why)
+	case seen == 0 && j.errseq.eio > 0:
+		j.undecided(name, 0, fmt.Sprintf("EIO at fsync %d times, and what it came from is not known", j.errseq.eio))
 	case seen == 0:
 		j.notApplicable(name, "no collision was seen")
 	default:
