@@ -42,14 +42,42 @@ func listProfiles() string {
 	return table(rows)
 }
 
+// listScenarios says of each scenario what it provokes, how, and what a run of
+// it must reach.
 func listScenarios() string {
-	rows := [][]string{{"NAME", "BS", "SIZE", "IODEPTH", "DIRTY", "PROVOKES"}}
+	var b strings.Builder
 	for _, sc := range plan.Scenarios() {
 		var c plan.Config
 		sc.Apply(&c)
-		rows = append(rows, []string{sc.Name, plan.FormatSize(int64(c.BS)), plan.FormatSize(c.Size), fmt.Sprint(c.IODepth), c.DirtyString(), sc.Provokes})
+		fmt.Fprintln(&b, sc.Name)
+		wrap(&b, sc.Provokes)
+		wrap(&b, fmt.Sprintf("%s of %s in %s, iodepth %d, dirty %s, layout %s, buffer %s", c.RW, plan.FormatSize(int64(c.BS)), plan.FormatSize(c.Size),
+			c.IODepth, c.DirtyString(), firstOf(c.Layout, plan.LayoutWritten), firstOf(c.Buffer, plan.BufferAnon)))
+		wrap(&b, "required: "+sc.Pressure.String())
 	}
-	return table(rows)
+	return b.String()
+}
+
+// wrap writes a text into lines of at most 80 columns, indented.
+func wrap(b *strings.Builder, text string) {
+	const indent, width = "    ", 80
+	col := 0
+	for _, w := range strings.Fields(text) {
+		switch {
+		case col == 0:
+			b.WriteString(indent)
+			col = len(indent)
+		case col+1+len(w) > width:
+			b.WriteString("\n" + indent + "  ")
+			col = len(indent) + 2
+		default:
+			b.WriteByte(' ')
+			col++
+		}
+		b.WriteString(w)
+		col += len(w)
+	}
+	b.WriteByte('\n')
 }
 
 func listDirtiers() string {

@@ -17,14 +17,20 @@ func TestScenarioList(t *testing.T) {
 	if status != exitPass || stderr != "" {
 		t.Errorf("status %d, %q", status, stderr)
 	}
-	names := plan.ScenarioNames()
-	if n := strings.Count(stdout, "\n"); n != len(names)+1 || n < 17 {
-		t.Errorf("%d lines for %d scenarios", n, len(names))
-	}
-	for _, n := range names {
-		if !strings.Contains(stdout, "\n"+n+" ") {
-			t.Errorf("%s is not in the list", n)
+	var names []string
+	for line := range strings.Lines(stdout) {
+		if len(line) > 81 {
+			t.Errorf("%d columns: %q", len(line)-1, line)
 		}
+		if !strings.HasPrefix(line, " ") {
+			names = append(names, strings.TrimSpace(line))
+		}
+	}
+	if !slices.Equal(names, plan.ScenarioNames()) || len(names) < 16 {
+		t.Errorf("the list names %q", names)
+	}
+	if n := strings.Count(stdout, "    required: "); n != len(names) {
+		t.Errorf("%d of %d scenarios say what they require", n, len(names))
 	}
 }
 
