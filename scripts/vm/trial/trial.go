@@ -28,13 +28,13 @@ type Cell struct {
 	Format  string // a disk format, "ext4-1k"
 	Host    bool   // format and mount outside of dioStress
 	IOPS    int
-	Fault   []string   // blkdebug properties of the disk
-	Flakey  *wire.Zone // with Host
-	Args    []string   // of dioStress, besides engine and place
-	Acts    []wire.Act // while it runs
-	Reports []string   // guest files whose text is wanted afterwards
+	Fault   []string       // blkdebug properties of the disk
+	Flakey  *wire.Zone     // with Host
+	Args    []string       // of dioStress, besides engine and place
+	Acts    []wire.Act     // while it runs
+	Reports []string       // guest files whose text is wanted afterwards
 	After   []wire.Command // run once the cell has ended; DISK in their arguments is its disk's serial number
-	Timeout int // seconds in the guest
+	Timeout int            // seconds in the guest
 }
 
 const diskMark = "DISK"
