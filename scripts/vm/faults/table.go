@@ -23,9 +23,13 @@ func must(rules ...string) map[string]Expect { return same(Expect{Rules: rules})
 
 var legal = same(Expect{Legal: true})
 
-// slow is a disk's I/Os a second where writes must stay in flight for long: an
-// emulated one answers before the next buffered write has its turn.
-const slow = 1500
+// An emulated disk answers before a buffered write has its turn: where writes
+// must stay in flight, they take so many ms, or the disk does so many I/Os a
+// second.
+const (
+	delay = 5
+	slow  = 1500
+)
 
 // Dirtiers of the cases.
 var (
@@ -87,9 +91,9 @@ func invalidation() []Case {
 		{Name: "post-write-dirty", About: "invalidation fails after one write in five, with dirtiers", Module: "retfault",
 			Params: same(fails + after + " every=5"), Expect: legal, Counts: post, Args: real},
 		{Name: "swallowed", About: "a failed post-write invalidation sets no errseq", Module: "retfault",
-			Params: same(silent), Expect: must("kernel_contract"), Args: writes, IOPS: slow},
+			Params: same(silent), Expect: must("kernel_contract"), Args: writes, DelayMS: delay},
 		{Name: "swallowed-1k", About: "the same on 1k blocks: a stale cache that nobody reports", Module: "retfault",
-			Params: same(silent), Expect: must("stale_reported"), Args: append([]string{"--bs", "1k"}, writes...), Format: "-1k", IOPS: slow},
+			Params: same(silent), Expect: must("stale_reported"), Args: append([]string{"--bs", "1k"}, writes...), Format: "-1k", DelayMS: delay},
 	}
 }
 

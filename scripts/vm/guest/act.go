@@ -15,7 +15,7 @@ import (
 )
 
 // act does one act unless the command ends first.
-func act(a wire.Act, stop <-chan struct{}, l *link, zones mapping) {
+func act(a wire.Act, stop <-chan struct{}, l *link, disks layers) {
 	if a.OnLog != "" && !logHolds(a.OnLog, stop, l) {
 		return
 	}
@@ -31,10 +31,10 @@ func act(a wire.Act, stop <-chan struct{}, l *link, zones mapping) {
 	case a.ZeroOut != "":
 		what, err = "zero the end of disk "+a.ZeroOut, zeroOut(a.ZeroOut)
 	case a.Fail != "":
-		what, err = fmt.Sprintf("fail writes to disk %s for %d ms", a.Fail, a.ForMS), zones.turn(a.Fail, true)
+		what, err = fmt.Sprintf("fail writes to disk %s for %d ms", a.Fail, a.ForMS), disks.turn(a.Fail, true)
 		if err == nil {
 			time.Sleep(time.Duration(a.ForMS) * time.Millisecond)
-			err = zones.turn(a.Fail, false)
+			err = disks.turn(a.Fail, false)
 		}
 	}
 	if err != nil {

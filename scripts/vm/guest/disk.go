@@ -45,16 +45,22 @@ func diskBySerial(want string, wait time.Duration) (string, error) {
 	}
 }
 
-// linkDisk makes the disk's node known under its serial number.
-func linkDisk(serial string) error {
-	dev, err := diskBySerial(serial, 10*time.Second)
+// present waits for a disk, puts its layer over it and makes it known under its
+// serial number.
+func (m layers) present(d wire.Disk) error {
+	dev, err := diskBySerial(d.Serial, 10*time.Second)
 	if err != nil {
 		return err
+	}
+	if d.Layer != nil {
+		if dev, err = m.add(d.Serial, dev, *d.Layer); err != nil {
+			return err
+		}
 	}
 	if err := os.MkdirAll(wire.DiskDir, 0o755); err != nil {
 		return err
 	}
-	return os.Symlink(dev, filepath.Join(wire.DiskDir, serial))
+	return os.Symlink(dev, filepath.Join(wire.DiskDir, d.Serial))
 }
 
 // resultDisk is the raw disk that takes the records. A nil one takes nothing.

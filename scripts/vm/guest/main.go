@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -44,13 +45,13 @@ func main() {
 	link.frames = spec.Frames
 	// A leaking kernel must not take the init's pages.
 	unix.Mlockall(unix.MCL_CURRENT)
-	results, zones, err := prepare(spec)
+	results, disks, err := prepare(spec)
 	if err != nil {
 		link.fail("%v", err)
 	}
 	status, timedOut := 0, false
 	for _, c := range spec.Commands {
-		ended := run(c, spec.SysRq, link, results, zones)
+		ended := run(c, spec.SysRq, link, results, disks)
 		if ended.Timeout {
 			timedOut = true
 			break
@@ -88,8 +89,8 @@ func readSpec() (wire.Spec, error) {
 }
 
 // prepare loads the modules, waits for the disks and mounts the file systems.
-func prepare(spec wire.Spec) (*resultDisk, mapping, error) {
-	zones := mapping{}
+func prepare(spec wire.Spec) (*resultDisk, layers, error) {
+	disks := layers{}
 	for _, m := range spec.Modules {
 		if err := loadModule(m); err != nil {
 			return nil, nil, err
@@ -99,36 +100,21 @@ func prepare(spec wire.Spec) (*resultDisk, mapping, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, s := range spec.Disks {
-		if err := linkDisk(s); err != nil {
+	for _, d := range spec.Disks {
+		if err := disks.present(d); err != nil {
 			return nil, nil, err
 		}
 	}
 	for _, m := range spec.Mounts {
-		if err := mount(m, zones); err != nil {
+		if err := os.MkdirAll(m.Dir, 0o755); err != nil {
 			return nil, nil, err
 		}
-	}
-	return results, zones, nil
-}
-
-func mount(m wire.Mount, zones mapping) error {
-	dev, err := diskBySerial(m.Serial, 10*time.Second)
-	if err != nil {
-		return err
-	}
-	if m.Flakey != nil {
-		if dev, err = zones.add(m.Serial, dev, *m.Flakey); err != nil {
-			return err
+		dev := filepath.Join(wire.DiskDir, m.Serial)
+		if err := unix.Mount(dev, m.Dir, m.FSType, 0, m.Options); err != nil {
+			return nil, nil, fmt.Errorf("mount -t %s -o %q %s %s: %w", m.FSType, m.Options, dev, m.Dir, err)
 		}
 	}
-	if err := os.MkdirAll(m.Dir, 0o755); err != nil {
-		return err
-	}
-	if err := unix.Mount(dev, m.Dir, m.FSType, 0, m.Options); err != nil {
-		return fmt.Errorf("mount -t %s -o %q %s (disk %s) %s: %w", m.FSType, m.Options, dev, m.Serial, m.Dir, err)
-	}
-	return nil
+	return results, disks, nil
 }
 
 // mountSystem mounts the file systems every program expects. A kernel without

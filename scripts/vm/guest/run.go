@@ -17,7 +17,7 @@ import (
 )
 
 // run runs one command, does its acts, and records what it left.
-func run(c wire.Command, sysrq string, l *link, results *resultDisk, zones mapping) wire.Ended {
+func run(c wire.Command, sysrq string, l *link, results *resultDisk, disks layers) wire.Ended {
 	l.frame(wire.FrameBegin, c)
 	fmt.Printf("guest: begin %s\n", c.Name)
 	end := wire.Ended{Name: c.Name, StartSec: uptime()}
@@ -32,7 +32,7 @@ func run(c wire.Command, sysrq string, l *link, results *resultDisk, zones mappi
 	} else {
 		stop := make(chan struct{})
 		for _, a := range c.Acts {
-			go act(a, stop, l, zones)
+			go act(a, stop, l, disks)
 		}
 		done := make(chan error, 1)
 		go func() { done <- cmd.Wait() }()

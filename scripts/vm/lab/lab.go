@@ -136,6 +136,7 @@ type Disk struct {
 	Size   int64  // bytes
 	IOPS   int
 	Fault  []string
+	Layer  *wire.Layer // needs dm-delay or dm-flakey among the modules
 	Mount  *wire.Mount // Serial and FSType are filled in
 }
 

@@ -122,7 +122,7 @@ func (l *Lab) disks(ctx context.Context, b Boot, work string, spec *wire.Spec) (
 				spec.Mounts = append(spec.Mounts, m)
 			}
 		}
-		spec.Disks = append(spec.Disks, d.Serial)
+		spec.Disks = append(spec.Disks, wire.Disk{Serial: d.Serial, Layer: d.Layer})
 		out = append(out, machine.Disk{Serial: d.Serial, Path: path, IOPS: d.IOPS, Fault: d.Fault})
 	}
 	return out, nil

@@ -90,7 +90,10 @@ func (b *bench) setup(c *faults.Case, engine string) trial.Setup {
 		s.Own = []lab.OwnModule{{Path: filepath.Join(b.modules, c.Module+".ko"), Params: c.ParamsFor(engine) + " on=1"}}
 	}
 	if c.Flakey {
-		s.Modules = []string{"dm-flakey"}
+		s.Modules = append(s.Modules, "dm-flakey")
+	}
+	if c.DelayMS > 0 {
+		s.Modules = append(s.Modules, "dm-delay")
 	}
 	return s
 }
@@ -110,6 +113,9 @@ func (b *bench) cells(c *faults.Case, g group) (cells []trial.Cell) {
 				cell.Timeout = deadTimeout
 			}
 			serial := fmt.Sprintf("c%d", len(cells))
+			if c.DelayMS > 0 {
+				cell.Layer = &wire.Layer{WriteDelayMS: c.DelayMS}
+			}
 			switch {
 			case c.Module != "":
 				for _, p := range []string{"calls", "bent", "failed", "missed"} {
@@ -128,8 +134,8 @@ func (b *bench) cells(c *faults.Case, g group) (cells []trial.Cell) {
 				cell.Fault = blkdebug()
 				cell.Acts = []wire.Act{{OnLog: marker, AfterMS: 1500, ZeroOut: serial}}
 			case c.Flakey:
-				cell.Flakey = &wire.Zone{Start: zoneStart}
-				cell.Acts = []wire.Act{{OnLog: marker, AfterMS: 1500, Fail: serial, ForMS: 400}}
+				cell.Layer = &wire.Layer{FailFrom: zoneStart}
+				cell.Acts = []wire.Act{{OnLog: marker, AfterMS: 1500, Fail: serial, ForMS: 1500}}
 			}
 			if i == len(g.engines)-1 {
 				dir := "/mnt/g208-" + fs
@@ -172,7 +178,7 @@ func (b *bench) g208Command(c *faults.Case, dir string) wire.Command {
 	case c.Own:
 		cmd.Acts = []wire.Act{{Path: "/sys/module/ext4/parameters/bug2007", Value: "1"}}
 	case c.Flakey:
-		cmd.Acts = []wire.Act{{AfterMS: 1500, Fail: "DISK", ForMS: 400}}
+		cmd.Acts = []wire.Act{{AfterMS: 1500, Fail: "DISK", ForMS: 1500}}
 	}
 	return cmd
 }

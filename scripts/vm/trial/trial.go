@@ -28,8 +28,8 @@ type Cell struct {
 	Format  string // a disk format, "ext4-1k"
 	Host    bool   // format and mount outside of dioStress
 	IOPS    int
-	Fault   []string       // blkdebug properties of the disk
-	Flakey  *wire.Zone     // with Host
+	Fault   []string // blkdebug properties of the disk
+	Layer   *wire.Layer
 	Args    []string       // of dioStress, besides engine and place
 	Acts    []wire.Act     // while it runs
 	Reports []string       // guest files whose text is wanted afterwards
@@ -166,10 +166,9 @@ func (c *Cell) enter(b *lab.Boot, index int) error {
 	for i, a := range t.Args {
 		t.Args[i] = strings.ReplaceAll(a, t.Disk.Serial, serial)
 	}
-	t.Disk.Serial, t.Disk.IOPS, t.Disk.Fault = serial, c.IOPS, c.Fault
+	t.Disk.Serial, t.Disk.IOPS, t.Disk.Fault, t.Disk.Layer = serial, c.IOPS, c.Fault, c.Layer
 	if t.Disk.Mount != nil {
 		t.Disk.Mount.Dir = "/mnt/" + serial
-		t.Disk.Mount.Flakey = c.Flakey
 	}
 	b.Disks = append(b.Disks, t.Disk)
 	b.Modules = append(b.Modules, t.Modules...)

@@ -26,7 +26,7 @@ type Spec struct {
 	Commands []Command `json:"commands"` // one after another
 	Frames   bool      `json:"frames"`   // false: only raw output on the serial port, for one command
 	SysRq    string    `json:"sysrq"`    // keys dumped when a command runs into its timeout
-	Disks    []string  `json:"disks"`    // serial numbers to wait for
+	Disks    []Disk    `json:"disks"`    // to wait for
 }
 
 // Module is a kernel module of the initramfs.
@@ -35,20 +35,24 @@ type Module struct {
 	Params string `json:"params"` // as insmod takes them
 }
 
+// Disk is a disk of the machine, known to programs as DiskDir/Serial.
+type Disk struct {
+	Serial string `json:"serial"`
+	Layer  *Layer `json:"layer,omitempty"`
+}
+
+// Layer is a device-mapper device between a disk and its users.
+type Layer struct {
+	WriteDelayMS int    `json:"write_delay_ms,omitempty"` // every write takes so long at the least (dm-delay)
+	FailFrom     uint64 `json:"fail_from,omitempty"`      // first 512-byte sector of what an act can make fail (dm-flakey)
+}
+
 // Mount is a file system to mount, found by the serial number of its disk.
 type Mount struct {
 	Serial  string `json:"serial"`
 	FSType  string `json:"fs_type"`
 	Dir     string `json:"dir"`
 	Options string `json:"options"`
-	Flakey  *Zone  `json:"flakey,omitempty"` // put device-mapper between disk and file system
-}
-
-// Zone is the part of a disk, in 512-byte sectors, that an act can make fail;
-// the rest is mapped straight through.
-type Zone struct {
-	Start  uint64 `json:"start"`
-	Length uint64 `json:"length"` // 0: to the end of the disk
 }
 
 // Command is one program run in the guest.
@@ -69,7 +73,7 @@ type Act struct {
 	Path    string `json:"path,omitempty"`    // write Value to this file
 	Value   string `json:"value,omitempty"`   //
 	ZeroOut string `json:"zeroout,omitempty"` // serial of a disk: zero its last 4 KiB by BLKZEROOUT, the sign QEMU's blkdebug waits for
-	Fail    string `json:"fail,omitempty"`    // serial of a disk with a Zone: writes to it fail for ForMS
+	Fail    string `json:"fail,omitempty"`    // serial of a disk with FailFrom: writes to that part fail for ForMS
 	ForMS   int    `json:"for_ms,omitempty"`
 }
 

@@ -32,20 +32,19 @@ type dmTarget struct {
 	kind, params  string
 }
 
-// mapped is a disk with a zone that can be made to fail.
-type mapped struct {
+// layered is a disk with a device-mapper device over it.
+type layered struct {
 	name, dev string
-	zone      wire.Zone
+	layer     wire.Layer
 	sectors   uint64
 }
 
-// mapping holds the mapped disks of this machine by serial number; the init's
-// commands and acts read it, after all mounts were made.
-type mapping map[string]*mapped
+// layers holds the layered disks of this machine by serial number; acts read
+// it, after all of them were made.
+type layers map[string]*layered
 
-// add puts a device-mapper device over dev and returns its node. Nothing fails
-// yet.
-func (m mapping) add(serial, dev string, z wire.Zone) (string, error) {
+// add puts a layer over dev and returns its node. Nothing fails yet.
+func (m layers) add(serial, dev string, layer wire.Layer) (string, error) {
 	f, err := os.Open(dev)
 	if err != nil {
 		return "", err
@@ -55,12 +54,9 @@ func (m mapping) add(serial, dev string, z wire.Zone) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	d := &mapped{name: serial, dev: dev, zone: z, sectors: uint64(size) / 512}
-	if z.Start >= d.sectors {
-		return "", fmt.Errorf("failing zone starts at sector %d of a disk of %d", z.Start, d.sectors)
-	}
-	if z.Length == 0 || z.Start+z.Length > d.sectors {
-		d.zone.Length = d.sectors - z.Start
+	d := &layered{name: serial, dev: dev, layer: layer, sectors: uint64(size) / 512}
+	if layer.FailFrom >= d.sectors {
+		return "", fmt.Errorf("what may fail starts at sector %d of a disk of %d", layer.FailFrom, d.sectors)
 	}
 	if _, err := dmCall(dmDevCreate, serial, 0, nil); err != nil {
 		return "", err
@@ -76,11 +72,11 @@ func (m mapping) add(serial, dev string, z wire.Zone) (string, error) {
 	return node, unix.Mknod(node, unix.S_IFBLK|0o600, int(unix.Mkdev(uint32(dev64>>8&0xfff), uint32(dev64&0xff|dev64>>12&0xfff00))))
 }
 
-// turn makes the writes to a disk's zone fail, or succeed again.
-func (m mapping) turn(serial string, fail bool) error {
+// turn makes the writes to what may fail of a disk fail, or succeed again.
+func (m layers) turn(serial string, fail bool) error {
 	d, ok := m[serial]
-	if !ok {
-		return fmt.Errorf("disk %s has no zone that can fail", serial)
+	if !ok || d.layer.FailFrom == 0 {
+		return fmt.Errorf("disk %s has no part that can fail", serial)
 	}
 	if _, err := dmCall(dmDevSuspend, serial, dmSuspendFlag|dmSkipLockFSFlag|dmNoFlushFlag, nil); err != nil {
 		return err
@@ -90,25 +86,32 @@ func (m mapping) turn(serial string, fail bool) error {
 }
 
 // load makes the table that fails or not the device's own and resumes it.
-func (d *mapped) load(fail bool) (dev uint64, err error) {
-	z := d.zone
-	middle := dmTarget{z.Start, z.Length, "linear", fmt.Sprintf("%s %d", d.dev, z.Start)}
-	if fail {
-		// Never up, down for as long as it is asked, reads as ever.
-		middle.kind = "flakey"
-		middle.params += " 0 1 1 error_writes"
-	}
-	table := []dmTarget{middle}
-	if z.Start > 0 {
-		table = append([]dmTarget{{0, z.Start, "linear", d.dev + " 0"}}, table...)
-	}
-	if end := z.Start + z.Length; end < d.sectors {
-		table = append(table, dmTarget{end, d.sectors - end, "linear", fmt.Sprintf("%s %d", d.dev, end)})
-	}
-	if _, err := dmCall(dmTableLoad, d.name, 0, table); err != nil {
+func (d *layered) load(fail bool) (dev uint64, err error) {
+	if _, err := dmCall(dmTableLoad, d.name, 0, d.table(fail)); err != nil {
 		return 0, err
 	}
 	return dmCall(dmDevSuspend, d.name, 0, nil)
+}
+
+func (d *layered) table(fail bool) (table []dmTarget) {
+	part := func(kind string, start, end uint64, more string) {
+		if start < end {
+			table = append(table, dmTarget{start, end - start, kind, fmt.Sprintf("%s %d", d.dev, start) + more})
+		}
+	}
+	healthy, more := "linear", func(uint64) string { return "" }
+	if ms := d.layer.WriteDelayMS; ms > 0 {
+		healthy = "delay"
+		more = func(start uint64) string { return fmt.Sprintf(" 0 %s %d %d", d.dev, start, ms) }
+	}
+	if !fail {
+		part(healthy, 0, d.sectors, more(0))
+		return table
+	}
+	part(healthy, 0, d.layer.FailFrom, more(0))
+	// Never up, down for as long as it is asked, reads as ever.
+	part("flakey", d.layer.FailFrom, d.sectors, " 0 1 1 error_writes")
+	return table
 }
 
 // dmCall makes one call and returns the device number it answers with.
