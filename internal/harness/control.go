@@ -170,8 +170,8 @@ func (r *run) pending() (out []ledger.InFlight) {
 			if at == 0 {
 				continue
 			}
-			where := w.pub[s].where.Load()
-			out = append(out, ledger.InFlight{Job: w.job, Slot: s, Gen: w.pub[s].gen.Load(), Try: int(w.pub[s].try.Load()), File: int(where >> 48), Off: int64(where&(1<<48-1)) * int64(w.bs), Len: int64(w.bs), SubmitNS: at})
+			where, gen := w.pub[s].where.Load(), w.pub[s].gen.Load()
+			out = append(out, ledger.InFlight{Job: w.job, Slot: s, Gen: gen & (1<<48 - 1), Try: int(gen >> 48), File: int(where >> 48), Off: int64(where&(1<<48-1)) * int64(w.bs), Len: int64(w.bs), SubmitNS: at})
 		}
 	}
 	return out

@@ -30,7 +30,12 @@ type recorder struct {
 	gave  []order // collided to the last try with the dirtiers running
 }
 
-const recordEvery = 4 * time.Millisecond
+// How often the rings are emptied, and how often the rest is looked at where
+// there are none.
+const (
+	recordEvery  = 4 * time.Millisecond
+	recordRarely = 50 * time.Millisecond
+)
 
 func newRecorder(r *run) *recorder {
 	rec := &recorder{r: r, match: ledger.NewSyncMatcher(len(r.files)), stop: make(chan struct{}), done: make(chan struct{})}
@@ -68,7 +73,11 @@ func (rec *recorder) wantsEntries() bool { return rec.attr != nil || rec.r.Entri
 // main records until stopped.
 func (rec *recorder) main() {
 	defer close(rec.done)
-	t := time.NewTicker(recordEvery)
+	every := recordEvery
+	if !rec.wantsEntries() {
+		every = recordRarely
+	}
+	t := time.NewTicker(every)
 	defer t.Stop()
 	for {
 		select {

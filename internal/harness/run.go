@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
-	"runtime/debug"
 	"time"
 
 	"diostress/internal/kernel"
@@ -27,7 +25,7 @@ func Run(ctx context.Context, s Setup) (err error) {
 	if r.clock, err = kernel.NewClock(); err != nil {
 		return err
 	}
-	defer schedulerFor(r.cfg)()
+	defer quietRuntime(r.cfg)()
 	if err := r.openFiles(); err != nil {
 		return err
 	}
@@ -58,29 +56,13 @@ func Run(ctx context.Context, s Setup) (err error) {
 	return nil
 }
 
-// schedulerFor gives every dirtier and engine thread a P of its own, since a
-// page fault holds one, and keeps the collector quiet; it returns the way back.
-func schedulerFor(c *plan.Config) func() {
-	threads := c.NumJobs + 2
-	for _, d := range c.Dirty {
-		threads += d.Count
-	}
-	procs := runtime.GOMAXPROCS(0)
-	runtime.GOMAXPROCS(max(procs, threads))
-	gc := debug.SetGCPercent(200)
-	return func() {
-		runtime.GOMAXPROCS(procs)
-		debug.SetGCPercent(gc)
-	}
-}
-
 func (r *run) makeWorkers() {
 	for j := range r.cfg.NumJobs {
 		w := &worker{
 			r: r, job: j, bs: r.cfg.BS, control: newControl(), stream: r.plan.Stream(j),
 			acct: ledger.NewAccount(j, r.cfg.IODepth, r.cfg.BS, r.sizes()),
 			key:  pattern.NewKey(r.cfg.Seed), writer: pattern.Direct(j), stamp: r.cfg.Verify == "full" && r.cfg.Buffer != plan.BufferZero,
-			table: r.dirt.table(j), cqes: make([]ioengine.Completion, r.cfg.IODepth), pub: make([]pubSlot, r.cfg.IODepth),
+			table: r.dirt.table(j), cqes: make([]ioengine.Completion, r.cfg.IODepth), pub: make([]pubSlot, r.cfg.IODepth), tries: make([]uint16, r.cfg.IODepth),
 			reqs: make([]ioengine.Request, 0, r.cfg.IODepth),
 		}
 		for i := r.cfg.IODepth - 1; i >= 0; i-- {

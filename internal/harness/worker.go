@@ -44,6 +44,7 @@ type worker struct {
 	isHeld bool
 	now    int64
 	pub    []pubSlot
+	tries  []uint16 // by slot, for pub
 	audit  *auditor
 	err    error
 	alive  bool
@@ -63,9 +64,8 @@ type worker struct {
 type pubSlot struct {
 	at    atomic.Int64  // submitted, ns
 	where atomic.Uint64 // file << 48 | block
-	gen   atomic.Uint64
-	try   atomic.Uint32
-	_     [36]byte
+	gen   atomic.Uint64 // try << 48 | generation
+	_     [40]byte
 }
 
 const reapWait = 50 * time.Millisecond
@@ -95,7 +95,7 @@ func (w *worker) open() error {
 	for _, f := range w.r.files {
 		fds = append(fds, f.direct)
 	}
-	eng, err := w.r.Open(ioengine.Options{
+	eng, err := w.openEngine(ioengine.Options{
 		Files: fds, Depth: c.IODepth, Arena: w.bufs.mem, BufSize: w.bufs.stride,
 		FixedBufs: c.FixedBufs, RegisterFiles: c.RegisterFiles, UringFlags: c.UringFlags, SQPollIdle: 50 * time.Millisecond,
 	})
@@ -106,6 +106,20 @@ func (w *worker) open() error {
 	w.both, _ = eng.(ioengine.SubmitReaper)
 	w.pin()
 	return nil
+}
+
+// openEngine opens the engine. A run without dirtiers is about what the way
+// costs: unless told otherwise it has the ring set up as it costs least, where
+// the kernel can do that (since 6.1).
+func (w *worker) openEngine(o ioengine.Options) (ioengine.Engine, error) {
+	if len(o.UringFlags) == 0 && len(w.r.cfg.Dirty) == 0 {
+		lean := o
+		lean.UringFlags = []string{"defer_taskrun"}
+		if eng, err := w.r.Open(lean); err == nil {
+			return eng, nil
+		}
+	}
+	return w.r.Open(o)
 }
 
 // loop submits and reaps until it is told to stop.
@@ -211,7 +225,7 @@ func (w *worker) offer(wr plan.Write, try uint16, paused bool) {
 	tag, gen := w.acct.Offer(slot, wr.File, off, uint32(w.bs), try, paused)
 	buf := w.bufs.at(slot, wr.File)
 	w.fill(buf, wr.File, off, gen)
-	w.pub[slot].try.Store(uint32(try))
+	w.tries[slot] = try
 	w.reqs = append(w.reqs, ioengine.Request{Tag: tag, Buf: unsafe.Pointer(&buf[0]), Off: off, Len: uint32(w.bs), File: uint16(wr.File), RWFlags: w.flags})
 }
 
@@ -222,7 +236,7 @@ func (w *worker) publish() {
 		q := &w.reqs[i]
 		slot, gen := ledger.SplitTag(q.Tag)
 		p := &w.pub[slot]
-		p.gen.Store(gen)
+		p.gen.Store(uint64(w.tries[slot])<<48 | gen)
 		p.where.Store(uint64(q.File)<<48 | uint64(q.Off)/uint64(w.bs))
 		p.at.Store(w.now)
 		if w.table != nil {
