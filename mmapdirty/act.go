@@ -2,7 +2,6 @@ package mmapdirty
 
 import (
 	"fmt"
-	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -65,9 +64,7 @@ func (d *dirtier) store(a *aim) {
 	for range d.how.Words {
 		at := d.below(a.len>>3) << 3
 		v := d.g.cfg.Word(a.target.File, a.off+int64(at), d.id, gen)
-		// Atomic, so that the compiler neither drops nor merges it, and the
-		// word is never seen half stored.
-		atomic.StoreUint64((*uint64)(unsafe.Add(base, at)), v)
+		storeWord((*uint64)(unsafe.Add(base, at)), v)
 	}
 }
 
@@ -160,7 +157,7 @@ func (d *dirtier) advise(a *aim) bool {
 	m := d.pages(a)
 	// Advice concerns what this mapping holds, so map the pages first.
 	for i := int64(0); i+8 <= int64(len(m)); i += d.page {
-		d.mapSink ^= atomic.LoadUint64((*uint64)(unsafe.Pointer(&m[i])))
+		d.mapSink ^= loadWord((*uint64)(unsafe.Pointer(&m[i])))
 	}
 	advice := adviceCycle[d.advice]
 	d.advice = (d.advice + 1) % len(adviceCycle)
