@@ -132,6 +132,8 @@ func (rec *recorder) settledUntil() int64 {
 	if rec.attr == nil {
 		return rec.r.clock.Now()
 	}
+	rec.r.obs.mu.Lock()
+	defer rec.r.obs.mu.Unlock()
 	return rec.r.obs.watermark
 }
 
