@@ -52,6 +52,7 @@ type auditCount struct{ calls, told uint64 }
 // description is one open file description.
 type description struct {
 	looked  int64  // begin of the last sample that is known to have looked at errseq; 0: none
+	atRest  int    // that sample was one of epoch atRest-1, with everything at rest; 0: it was not
 	end     int64  // end of the last sample; 0: none
 	epoch   int    // of the last sample
 	value   uint32 // errseq after its last report, as traced; 0: not known
@@ -64,6 +65,13 @@ type description struct {
 type fileErrors struct {
 	dated    []failure // the youngest, bounded
 	reported uint64    // samples that returned an error
+	rests    [2]rest   // the last two times at rest, the younger first
+}
+
+// rest is the time at the end of an epoch at which nothing was written.
+type rest struct {
+	epoch int   // plus 1; 0: none
+	end   int64 // of its last sample so far
 }
 
 // failure is an error known to have been set in (after, before].
@@ -92,7 +100,8 @@ func (s *errseq) sample(x *ledger.Sync) {
 	if d == nil {
 		d = &description{witness: x.Witness}
 		if x.Witness {
-			d.end = s.start
+			// Opening is a look at errseq, too (errseq_sample).
+			d.looked, d.end = s.start, s.start
 		}
 		s.fds[x.FD] = d
 	}
@@ -100,6 +109,10 @@ func (s *errseq) sample(x *ledger.Sync) {
 	if x.Quiesced {
 		s.quiesced++
 		s.checkedOnce++
+		if f.rests[0].epoch != x.Epoch+1 {
+			f.rests[1] = f.rests[0]
+		}
+		f.rests[0] = rest{x.Epoch + 1, x.EndNS}
 	}
 	if x.Gen != 0 {
 		s.audit.calls++
@@ -111,7 +124,8 @@ func (s *errseq) sample(x *ledger.Sync) {
 	switch {
 	case x.Errno == 0:
 		s.owes(f, d, x)
-		d.looked, d.quiet, d.blind = x.BeginNS, false, false
+		d.look(x)
+		d.quiet, d.blind = false, false
 	case x.Errno >= firstInternal:
 		s.leaked[int64(x.Errno)]++
 	default:
@@ -137,11 +151,34 @@ func (s *errseq) failed(f *fileErrors, d *description, x *ledger.Sync) {
 		if len(f.dated) == maxDated {
 			f.dated = f.dated[:copy(f.dated, f.dated[1:])]
 		}
-		f.dated = append(f.dated, failure{after: d.looked, before: x.EndNS, fd: x.FD, blind: !fromErrseq})
+		f.dated = append(f.dated, failure{after: s.after(f, d, x, fromErrseq), before: x.EndNS, fd: x.FD, blind: !fromErrseq})
 	}
 	if fromErrseq {
-		d.looked = x.BeginNS
+		d.look(x)
 	}
+}
+
+// look takes note of a sample that has looked at errseq.
+func (d *description) look(x *ledger.Sync) {
+	d.looked, d.atRest = x.BeginNS, 0
+	if x.Quiesced {
+		d.atRest = x.Epoch + 1
+	}
+}
+
+// after returns the time that an error was set after at the earliest. A failed
+// invalidation is that of a write, so not of the time at rest that the last
+// look fell into.
+func (s *errseq) after(f *fileErrors, d *description, x *ledger.Sync, fromErrseq bool) int64 {
+	if d.atRest == 0 || d.atRest == x.Epoch+1 || !fromErrseq || x.SetErr || s.retries {
+		return d.looked
+	}
+	for _, r := range f.rests {
+		if r.epoch == d.atRest {
+			return max(d.looked, r.end)
+		}
+	}
+	return d.looked
 }
 
 // sort attributes an EIO as far as the sample itself can tell.

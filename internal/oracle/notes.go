@@ -3,6 +3,7 @@ package oracle
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"diostress/internal/ledger"
 	"diostress/internal/verdict"
@@ -48,7 +49,7 @@ func (n *notes) add(x *ledger.Note) {
 		n.n, n.first = map[string]uint64{}, map[string]string{}
 	}
 	class := x.Class
-	if _, ok := noteClasses[class]; !ok {
+	if _, ok := noteClasses[class]; !ok || class == "io_error" && unsupported(x.Text) {
 		class = "other"
 	}
 	if n.n[class]++; n.n[class] == 1 {
@@ -62,11 +63,15 @@ func (n *notes) add(x *ledger.Note) {
 	}
 }
 
+// unsupported says whether a disk error is but a device's way of saying that it
+// has no discard or write-zeroes (BLK_STS_NOTSUPP, block/blk-core.c).
+func unsupported(text string) bool { return strings.Contains(text, "operation not supported error") }
+
 // said counts the notes of some severities and quotes the first.
 func (n *notes) said(of ...severity) (count uint64, first string) {
 	for i := range n.list {
-		if slices.Contains(of, noteClasses[n.list[i].Class]) {
-			first = n.list[i].Text
+		if x := &n.list[i]; slices.Contains(of, noteClasses[x.Class]) && !(x.Class == "io_error" && unsupported(x.Text)) {
+			first = x.Text
 			break
 		}
 	}

@@ -21,6 +21,8 @@ func (j *Judge) early() {
 			j.noteWitnesses(func(x *ledger.Note) bool { return x.Class == "early" }))
 	case j.h.Facts.Trace != "exact" || !slices.Contains(j.h.Facts.Events, "iomap_dio_complete") || !slices.Contains(j.h.Facts.Events, "iomap_dio_rw_queued"):
 		j.notApplicable(name, "needs --trace exact and the events iomap_dio_rw_queued and iomap_dio_complete (6.4 and later)")
+	case j.data.buffered:
+		j.notApplicable(name, "O_DIRECT is buffered here ("+j.h.Facts.DirectIO+"): no write comes to iomap")
 	case j.h.Config.Overlap:
 		j.notApplicable(name, "--overlap: events cannot be matched to writes")
 	case j.incomplete() != "":

@@ -125,6 +125,10 @@ func TestEIOIsExplained(t *testing.T) {
 		{"the device, per write", func(x *history) { failedAs(x, func(a *ledger.AttrSum) { a.FailDevice = 1 }) }, verdict.Pass, "iomap_dio_complete carried the error of 1 write", verdict.EIOCauses{Device: 1}, nil},
 		{"the device, by the block layer", func(x *history) { x.write(fMain, 0, -5); x.t.Trace.BlockError.N = 1 }, verdict.Pass, "block_rq_error fired 1 times", verdict.EIOCauses{Device: 1}, nil},
 		{"the device, by the log", func(x *history) { x.write(fMain, 0, -5); x.note("io_error", "I/O error, dev loop0, sector 8") }, verdict.Pass, "I/O error, dev loop0", verdict.EIOCauses{Device: 1}, nil},
+		{"a disk without write-zeroes is no device that failed", func(x *history) {
+			x.write(fMain, 0, -5)
+			x.note("io_error", "operation not supported error, dev loop0, sector 130944 op 0x9:(WRITE_ZEROES) flags 0x20000800 phys_seg 0 prio class 2")
+		}, verdict.Fail, "neither device nor journal failed", verdict.EIOCauses{Ambiguous: 1}, []string{"eio_explained", "kernel_contract"}},
 		{"the journal", func(x *history) {
 			x.write(fMain, 0, -5)
 			x.note("ext4_shutdown", "EXT4-fs (loop0): shut down requested")
