@@ -76,8 +76,8 @@ func TestRun(t *testing.T) {
 				if c.Submitted == 0 || c.Submitted != c.Completed || c.Completed != d.Jobs[i].Write.TotalIOs || c.Lost+c.Duplicate+c.Stray != 0 {
 					t.Errorf("%s: %+v, job %+v", run.Name, c, d.Jobs[i])
 				}
-				if run.Collisions.PreWrite.Fidelity == verdict.Exact && run.Collisions.PreWrite.Count < 50 {
-					t.Errorf("%s: %+v", run.Name, run.Collisions)
+				if run.Collisions.PreWrite.Fidelity != verdict.Exact || !run.Adequacy.Met {
+					t.Errorf("%s: %+v, %+v", run.Name, run.Collisions, run.Adequacy)
 				}
 			}
 			if after := traces(t); after != before {
