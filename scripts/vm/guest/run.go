@@ -36,24 +36,20 @@ func run(c wire.Command, sysrq string, l *link, results *resultDisk, disks layer
 		}
 		done := make(chan error, 1)
 		go func() { done <- cmd.Wait() }()
-		var limit <-chan time.Time
-		if c.TimeoutSec > 0 {
-			limit = time.After(time.Duration(c.TimeoutSec) * time.Second)
-		}
 		select {
 		case err = <-done:
 			end.Status = status(err)
 			if end.Status == 127 {
 				end.Error = err.Error()
 			}
-		case <-limit:
+		case end.Error = <-overdue(c, stop):
 			end.Timeout = true
 		}
 		close(stop)
 	}
 	end.Seconds = uptime() - end.StartSec
 	if end.Timeout {
-		fmt.Printf("guest: timeout %s after %d s\n", c.Name, c.TimeoutSec)
+		fmt.Printf("guest: timeout %s: %s\n", c.Name, end.Error)
 		dump(sysrq)
 	}
 	for _, p := range c.Report {
@@ -77,6 +73,41 @@ func run(c wire.Command, sysrq string, l *link, results *resultDisk, disks layer
 	fmt.Printf("guest: end %s status %d\n", c.Name, end.Status)
 	l.frame(wire.FrameEnd, end)
 	return end
+}
+
+// overdue says when, and why, a command has taken too long.
+func overdue(c wire.Command, stop <-chan struct{}) <-chan string {
+	why := make(chan string, 1)
+	go func() {
+		var limit <-chan time.Time
+		if c.TimeoutSec > 0 {
+			limit = time.After(time.Duration(c.TimeoutSec) * time.Second)
+		}
+		look := time.NewTicker(time.Second)
+		defer look.Stop()
+		seen := 0
+		for {
+			select {
+			case <-stop:
+				return
+			case <-limit:
+				why <- fmt.Sprintf("not ended after %d s", c.TimeoutSec)
+				return
+			case <-look.C:
+			}
+			if c.DoneFile == "" {
+				continue
+			}
+			if _, err := os.Stat(c.DoneFile); err != nil {
+				continue
+			}
+			if seen++; seen > wire.LingerSec {
+				why <- fmt.Sprintf("%s was written, but the process did not end within %d s", c.DoneFile, wire.LingerSec)
+				return
+			}
+		}
+	}()
+	return why
 }
 
 func status(err error) int {

@@ -22,7 +22,7 @@ var settings = []string{"--bs", "4k", "--size", "1m", "--iodepth", "16", "--runt
 
 const (
 	cellTimeout = 120 // seconds in the guest
-	deadTimeout = 45  // likewise, where the kernel is expected to hang
+	deadTimeout = 90  // likewise, where the kernel is expected to hang
 	g208Seconds = 3
 	// zoneStart is where file data begins on a disk with packed metadata, in
 	// sectors: 192 MiB of ext4 have 3 MiB of inode tables and a journal of 8.

@@ -175,7 +175,7 @@ func (c *Cell) enter(b *lab.Boot, index int) error {
 	argv := slices.Concat([]string{lab.GuestProgram, "--ioengine", c.Engine}, t.Args, c.Args,
 		[]string{"--output", c.reportPath(), "--output-format", "json"})
 	b.Commands = append(b.Commands, wire.Command{
-		Name: c.Name, Argv: argv, Dir: "/root", TimeoutSec: c.Timeout, Acts: c.Acts, Report: c.Reports,
+		Name: c.Name, Argv: argv, Dir: "/root", TimeoutSec: c.Timeout, DoneFile: c.reportPath(), Acts: c.Acts, Report: c.Reports,
 	})
 	for _, a := range c.After {
 		a.Name = c.Name + "-" + a.Name
@@ -201,7 +201,7 @@ func outcome(c Cell, r *lab.Result) (Outcome, bool) {
 	for _, e := range r.Ended {
 		switch {
 		case e.Name == c.Name && e.Timeout:
-			ran = true
+			ran, o.Detail = true, e.Error
 		case e.Name == c.Name:
 			ran = true
 			o.State, o.Detail, o.Status, o.Seconds = machine.Finished, e.Error, e.Status, e.Seconds

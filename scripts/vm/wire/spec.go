@@ -9,6 +9,10 @@ package wire
 // SpecPath is where the work order lies in the initramfs.
 const SpecPath = "/vm/spec.json"
 
+// LingerSec is how long a program may take to end that has written its
+// Command's DoneFile.
+const LingerSec = 20
+
 // OutDir is the guest directory whose files come back to the host.
 const OutDir = "/out"
 
@@ -62,6 +66,7 @@ type Command struct {
 	Dir        string   `json:"dir"`
 	Env        []string `json:"env"`
 	TimeoutSec int      `json:"timeout_sec"` // 0: none
+	DoneFile   string   `json:"done_file"`   // a program that wrote this file and still is there LingerSec later has run into its timeout, too
 	Acts       []Act    `json:"acts"`        // done while the command runs
 	Report     []string `json:"report"`      // guest files whose text is recorded after the command (counters in /sys)
 }
