@@ -1,10 +1,9 @@
 package ledger
 
 import (
+	"bufio"
 	"io"
 	"testing"
-
-	"bufio"
 )
 
 // BenchmarkAccount is what the ledger costs for each write: offered, accepted,
@@ -60,6 +59,7 @@ func BenchmarkAttributor(b *testing.B) {
 	a := newAttr()
 	b.ReportAllocs()
 	t := int64(0)
+	var e Entry
 	evs := [3]KernelEvent{on(0, Begin, ring), on(0, Queued, ring), on(0, Complete, kw, testBS)}
 	for b.Loop() {
 		t += 100
@@ -67,7 +67,7 @@ func BenchmarkAttributor(b *testing.B) {
 			evs[i].TimeNS = t + int64(i) + 1
 			a.Event(&evs[i])
 		}
-		e := wrote(t, t+50, testBS)
+		e = wrote(t, t+50, testBS)
 		a.Entry(&e)
 	}
 }

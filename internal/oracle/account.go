@@ -36,7 +36,7 @@ func (j *Judge) failures(class errnoClass) (n uint64, byName map[string]uint64) 
 	byName = map[string]uint64{}
 	for i := range j.t.Jobs {
 		for e, c := range j.t.Jobs[i].Counts.Failed {
-			if j.contract.classOf(e) == class {
+			if j.classOf(e) == class {
 				byName[ErrnoName(e)] += c
 				n += c
 			}
@@ -149,7 +149,7 @@ func (j *Judge) legalResult(why string) {
 		case "short":
 			return names["short"] > 0
 		case "failed":
-			return j.contract.classOf(-u.Entry.Res) == illegal
+			return j.classOf(-u.Entry.Res) == illegal
 		}
 		return false
 	})

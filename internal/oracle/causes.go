@@ -89,9 +89,11 @@ func (j *Judge) completionEIO() (c verdict.EIOCauses) {
 }
 
 // denied counts the writes that failed although the kernel traced their
-// completion in full. A file system may sync after that, for O_DSYNC.
+// completion in full. After that a file system may still sync (O_DSYNC) or
+// update the inode of a file that grows (fs/ext4/file.c,
+// ext4_handle_inode_extension), and fail.
 func (j *Judge) denied() uint64 {
-	if j.h.Config.DSync {
+	if j.h.Config.DSync || j.h.Config.Fresh() {
 		return 0
 	}
 	return j.attributed(func(a *ledger.AttrSum) uint64 { return a.FailDenied })
@@ -112,7 +114,7 @@ func (j *Judge) eioExplained() {
 	pass := func(text string) { j.rule(name, verdict.Pass, done+j.errseq.calls, text+atFsync) }
 	w := func() []verdict.Witness {
 		return j.entries(func(u *ledger.Unusual) bool {
-			return u.Outcome == "failed" && j.contract.classOf(-u.Entry.Res) == needsCause
+			return u.Outcome == "failed" && j.classOf(-u.Entry.Res) == needsCause
 		})
 	}
 	switch {
@@ -133,6 +135,10 @@ func (j *Judge) eioExplained() {
 	case !j.cause.visible:
 		j.undecided(name, done, counts(which)+": an error of the device would not have been seen here")
 	default:
-		j.finding(name, n, fmt.Sprintf("%s in completions, and neither device nor journal failed: the kernel reports a lost race as a disk error", counts(which)), w())
+		text := "%s in completions, and neither device nor journal failed"
+		if which["EIO"] > 0 {
+			text += ": the kernel reports a lost race as a disk error"
+		}
+		j.finding(name, n, fmt.Sprintf(text, counts(which)), w())
 	}
 }

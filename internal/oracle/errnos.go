@@ -3,6 +3,7 @@ package oracle
 import (
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // errnoClass says what a failed completion's errno means for an aligned,
@@ -68,10 +69,17 @@ func ErrnoName(n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
-// classOf says what an errno means under a contract.
-func (c *Contract) classOf(errno int64) errnoClass {
-	if slices.Contains(c.Errnos, errno) {
+// classOf says what an errno means in this run: under the contract, and for its
+// files. A write that needs no new block cannot find the disk full.
+func (j *Judge) classOf(errno int64) errnoClass {
+	allocates := j.h.Config.Fresh() || !inPlace(j.h.Facts.FSType)
+	switch {
+	case slices.Contains(j.contract.Errnos, errno), allocates && (errno == enospc || errno == edquot):
 		return environment
 	}
 	return errnos[errno].class
 }
+
+// inPlace says whether a file system overwrites written blocks where they
+// are, whatever the mount options.
+func inPlace(fs string) bool { return strings.HasPrefix(fs, "ext") }

@@ -135,6 +135,8 @@ func TestEIOIsExplained(t *testing.T) {
 		}, verdict.Pass, "the file system stopped", verdict.EIOCauses{Journal: 1}, nil},
 		{"a full disk", func(x *history) { x.write(fMain, 0, -enospc); x.t.Trace.BlockError.N = 1 }, verdict.Pass, "ENOSPC=1: the device", verdict.EIOCauses{}, nil},
 		{"a full disk, and a short write before", func(x *history) { x.write(fMain, 0, 512); x.write(fMain, 0, -enospc); x.t.Trace.BlockError.N = 1 }, verdict.Pass, "ENOSPC=1", verdict.EIOCauses{}, nil},
+		{"a full file system, and a file with holes", func(x *history) { x.write(fMain, 0, -enospc); x.h.Config.Layout = plan.LayoutSparse }, verdict.Pass, "no write failed", verdict.EIOCauses{}, nil},
+		{"a full disk without a cause", func(x *history) { x.write(fMain, 0, -enospc) }, verdict.Fail, "ENOSPC=1 in completions", verdict.EIOCauses{}, []string{"eio_explained"}},
 		{"O_DSYNC", func(x *history) { x.h.Config.DSync = true; x.write(fMain, 0, -5) }, verdict.Pass, "O_DSYNC writes", verdict.EIOCauses{Invalidation: 1}, nil},
 		{"O_DSYNC, and the device", func(x *history) {
 			x.h.Config.DSync = true
