@@ -225,11 +225,13 @@ func (d *data) scan(f *fileData, x *ledger.Readback, disk bool) {
 }
 
 // exact judges a block that only direct writes touch, by sectors: one that
-// holds another write whole is lost, one that holds parts of two is torn.
+// holds another write whole is lost, one that holds parts of two is torn. What
+// the page cache alone shows is held against the disk instead, and excused by a
+// report; where the disk cannot be read, it has to do.
 func (d *data) exact(f *fileData, x *ledger.Readback) {
 	cached := x.View == ledger.Cache
-	if f.Role == plan.Neighbour && cached {
-		return // compared with the disk later, and excused by a report
+	if cached && (f.Role == plan.Neighbour || f.failed || !d.buffered) {
+		return
 	}
 	const words = pattern.SectorSize / pattern.WordSize
 	off, used := x.Off, int32(0) // of the sector at off, words seen

@@ -136,7 +136,7 @@ var triples = map[string]triple{
 	"control_data": {
 		breaks: func(x *history) {
 			x.change(fControl, 0, notBaseline, func(r *ledger.Readback) { r.Spans = whole(job, 2) })
-		}, text: "words of blocks that only direct writes touch", count: 4 * tWords,
+		}, text: "words of blocks that only direct writes touch", count: 3 * tWords, // direct, disk, remount
 		cannot: cutRun, as: verdict.Undecided, reason: "before its trailer",
 	},
 	"cache_coherent": {
