@@ -58,8 +58,8 @@ func BenchmarkCollide(b *testing.B) {
 	for _, spec := range []string{"mmap=1", "mmap=2", "mmap=2,write=1", "mmap=2,write=1,fsync=1"} {
 		b.Run(spec, func(b *testing.B) {
 			dir := mountExt4(b)
-			fails := countFailures(b)
 			f := fileOn(b, dir, 1<<20)
+			fails := countFailures(b, f)
 			s, err := ParseSpec(spec)
 			if err != nil {
 				b.Fatal(err)
