@@ -41,10 +41,12 @@ var errnos = map[int64]errnoRow{
 	61:     {"ENODATA", needsCause, "BLK_STS_MEDIUM"},
 	62:     {"ETIME", needsCause, "BLK_STS_DURATION_LIMIT"},
 	67:     {"ENOLINK", needsCause, "BLK_STS_TRANSPORT"},
+	74:     {"EBADMSG", needsCause, "EFSBADCRC: metadata of a file system that is corrupt (fs/ext4/ext4.h)"},
 	75:     {"EOVERFLOW", needsCause, "BLK_STS_ZONE_ACTIVE_RESOURCE"},
 	84:     {"EILSEQ", needsCause, "BLK_STS_PROTECTION"},
 	109:    {"ETOOMANYREFS", needsCause, "BLK_STS_ZONE_OPEN_RESOURCE"},
 	110:    {"ETIMEDOUT", needsCause, "BLK_STS_TIMEOUT"},
+	117:    {"EUCLEAN", needsCause, "EFSCORRUPTED: the file system found itself corrupt (fs/ext4/ext4.h)"},
 	121:    {"EREMOTEIO", needsCause, "BLK_STS_TARGET"},
 	edquot: {"EDQUOT", needsCause, "quota of the owner"},
 }
@@ -53,7 +55,7 @@ var errnos = map[int64]errnoRow{
 // printing (include/uapi/asm-generic/errno*.h, include/linux/errno.h).
 var namedErrnos = map[int64]string{
 	1: "EPERM", 9: "EBADF", 11: "EAGAIN", 14: "EFAULT", 15: "ENOTBLK", 16: "EBUSY", 22: "EINVAL", 26: "ETXTBSY", 27: "EFBIG", 29: "ESPIPE", 78: "EREMCHG",
-	95: "EOPNOTSUPP", 116: "ESTALE", 117: "EUCLEAN", 125: "ECANCELED",
+	95: "EOPNOTSUPP", 116: "ESTALE", 125: "ECANCELED",
 	512: "ERESTARTSYS", 513: "ERESTARTNOINTR", 514: "ERESTARTNOHAND", 515: "ENOIOCTLCMD", 516: "ERESTART_RESTARTBLOCK",
 	517: "EPROBE_DEFER", 518: "EOPENSTALE", 519: "ENOPARAM", 521: "EBADHANDLE", 524: "ENOTSUPP", 529: "EIOCBQUEUED", 530: "EIOCBRETRY",
 }
