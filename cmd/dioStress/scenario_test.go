@@ -177,6 +177,23 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
+// TestConfigThatCannotBe: one configuration that this machine cannot make is
+// skipped beside others, and unsupported alone.
+func TestConfigThatCannotBe(t *testing.T) {
+	need.RootUser(t)
+	need.Alone(t)
+	out := filepath.Join(t.TempDir(), "r.json")
+	args := []string{"--scenario=punch", "--ioengine=io_uring", "--runtime=200ms", "--output=" + out, "--output-format=json"}
+	call(append(args, "--fs-config=dax,4k")...)
+	d := readReport(t, out).Diostress
+	if len(d.Runs) != 1 || d.Runs[0].Name != "4k.punch.io_uring" || len(d.Skipped) != 1 || d.Skipped[0].Name != "dax.punch" {
+		t.Errorf("runs %+v, skipped %+v", d.Runs, d.Skipped)
+	}
+	if status, _, stderr := call(append(args, "--fs-config=dax")...); status != exitUnsupported || !strings.Contains(stderr, "dax") {
+		t.Errorf("status %d: %q", status, stderr)
+	}
+}
+
 // TestScenarioThatCannotRun: alone and by name, what cannot run is no pass.
 func TestScenarioThatCannotRun(t *testing.T) {
 	need.RootUser(t)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -101,19 +102,30 @@ func spec(c *plan.Config) testbed.Spec {
 
 // check looks at everything that can be looked at while nothing is made.
 func (x *session) check() error {
+	var lacks error // what the machine lacks for the first configuration
+	able := false
 	for _, c := range x.matrix() {
 		if c.loop > 0 {
 			break
 		}
 		cfg := x.config(c)
 		sp := spec(&cfg)
-		if err := testbed.Check(sp); err != nil {
+		switch err := testbed.Check(sp); {
+		case errors.Is(err, testbed.ErrUnsupported):
+			// The others may do; this one is skipped when its turn comes.
+			lacks = cmp.Or(lacks, err)
+			continue
+		case err != nil:
 			return err
 		}
+		able = true
 		if lb := testbed.LogicalBlock(sp); lb > 0 && int64(cfg.BS)%lb != 0 && cfg.Scenario == "" {
 			return usagef("--bs %s is not a multiple of the logical block of %s, %d bytes; valid: %s, %s, ...",
 				plan.FormatSize(int64(cfg.BS)), firstOf(cfg.Device, cfg.Directory), lb, plan.FormatSize(lb), plan.FormatSize(2*lb))
 		}
+	}
+	if !able {
+		return lacks
 	}
 	return nil
 }
