@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -22,8 +23,9 @@ type watchdog struct {
 	once  sync.Once
 	found *ledger.Stuck
 
-	lastBeat int64
-	looksInD int
+	lastBeat  int64
+	looksInD  int
+	sysAtBeat time.Duration // system time of the thread when it last came round
 }
 
 func newWatchdog(r *run) *watchdog {
@@ -48,8 +50,8 @@ func (d *watchdog) main() {
 }
 
 // look bites if a write has been in flight for too long and it is the kernel
-// that owes the answer: the engine thread came round and found nothing, or it
-// sits in an uninterruptible sleep itself. A thread that merely did not get a
+// that owes the answer: the engine thread came round and found nothing, or the
+// kernel does not let it come round. A thread that merely did not get a
 // processor is not a stuck kernel.
 func (d *watchdog) look() bool {
 	now := d.r.clock.Now()
@@ -71,26 +73,43 @@ func (d *watchdog) look() bool {
 	}
 	age := now - p[0].SubmitNS
 	d.r.Live.OldestNS.Store(age)
+	w := d.r.workers[p[0].Job]
+	beat := w.beat.Load()
+	evidence := d.kernels(beat, readThread(int(w.tid.Load())))
 	if age < int64(d.r.cfg.StuckTimeout) {
 		return false
 	}
-	w := d.r.workers[p[0].Job]
-	beat := w.beat.Load()
 	if beat > p[0].SubmitNS+int64(d.r.cfg.StuckTimeout)/2 {
 		d.bite(age, p, "the engine reaps, and these writes are not answered")
 		return true
 	}
-	// Whoever sleeps uninterruptibly at every look, and never came round in
-	// between, is blocked; a single look may meet anybody in that state.
-	if beat != d.lastBeat || taskState(int(w.tid.Load())) != "D" {
-		d.lastBeat, d.looksInD = beat, 0
-		return false
+	if evidence != "" {
+		d.bite(age, p, evidence)
+		return true
+	}
+	return false
+}
+
+// kernels says why an engine thread that does not come round is held by the
+// kernel, "" as long as it may merely have got no processor: it has spent half
+// of the stuck timeout in the kernel since it came round, or it sleeps
+// uninterruptibly at every look; a single look may meet anybody in that state.
+func (d *watchdog) kernels(beat int64, t threadStat) string {
+	if beat != d.lastBeat || t.state == "" {
+		d.lastBeat, d.looksInD, d.sysAtBeat = beat, 0, t.system
+		return ""
+	}
+	if ran := t.system - d.sysAtBeat; ran >= d.r.cfg.StuckTimeout/2 {
+		return fmt.Sprintf("the engine thread has run in the kernel for %s and does not return (state %s)", ran, t.state)
+	}
+	if t.state != "D" {
+		d.looksInD = 0
+		return ""
 	}
 	if d.looksInD++; d.looksInD < looksBlocked {
-		return false
+		return ""
 	}
-	d.bite(age, p, "the engine thread is blocked in the kernel (state D)")
-	return true
+	return "the engine thread is blocked in the kernel (state D)"
 }
 
 const looksBlocked = 3
@@ -169,15 +188,32 @@ func (d *watchdog) close() *ledger.Stuck {
 	return d.found
 }
 
-// taskState reads the state letter of one of our threads; "" if it is gone.
-func taskState(tid int) string {
+// threadStat is the state letter of a thread and its time in the kernel. The
+// zero value is a thread that is gone.
+type threadStat struct {
+	state  string
+	system time.Duration
+}
+
+// readThread reads the stat file of one of our threads (proc(5)): after the
+// name, field 3 is the state and field 15 the time in the kernel, in hundredths
+// of a second.
+func readThread(tid int) (t threadStat) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/stat", tid))
 	if err != nil {
-		return ""
+		return t
 	}
-	_, rest, ok := strings.Cut(string(b), ") ")
-	if !ok || rest == "" {
-		return ""
+	i := strings.LastIndex(string(b), ") ")
+	if i < 0 {
+		return t
 	}
-	return rest[:1]
+	f := strings.Fields(string(b)[i+2:])
+	if len(f) < 13 {
+		return t
+	}
+	ticks, err := strconv.ParseInt(f[12], 10, 64)
+	if err != nil {
+		return t
+	}
+	return threadStat{f[0], time.Duration(ticks) * 10 * time.Millisecond}
 }
