@@ -88,9 +88,14 @@ func TestKselftestRunner(t *testing.T) {
 	need.RootUser(t)
 	need.Alone(t)
 	tool(t, "rsync")
-	work := filepath.Join(t.TempDir(), "tools", "testing", "selftests")
+	top := t.TempDir()
+	work := filepath.Join(top, "tools", "testing", "selftests")
 	if err := os.MkdirAll(work, 0o755); err != nil {
 		t.Fatal(err)
+	}
+	// What the Makefile includes of the rest of a newer kernel's tree.
+	if arch := filepath.Join(tree, "../../../scripts/subarch.include"); exists(arch) {
+		write(t, filepath.Join(top, "scripts/subarch.include"), read(t, arch))
 	}
 	for _, name := range []string{"Makefile", "lib.mk", "run_kselftest.sh", "kselftest", "kselftest_deps.sh"} {
 		if out, err := exec.Command("cp", "-rL", filepath.Join(tree, name), work).CombinedOutput(); err != nil {
@@ -122,4 +127,9 @@ func TestKselftestRunner(t *testing.T) {
 			t.Errorf("%s %s: %q, want %q:\n%s", c.program, c.args, got, c.last, r.stdout)
 		}
 	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }

@@ -154,8 +154,8 @@ var flag = regexp.MustCompile("(?:^|[\\s\"'`(\\[|])(--[a-z][a-z-]*[a-z])")
 func TestFlags(t *testing.T) {
 	others := []string{
 		"--run-suite", "--json-report", // kirk
-		"--max-parallel-tasks",                                                      // avocado
-		"--kernel", "--rootfs", "--overlay", "--timeouts", "--boot-args", "--tests", // tuxrun
+		"--max-parallel-tasks",                                                   // avocado
+		"--kernel", "--rootfs", "--overlay", "--timeouts", "--skip-sudo-warning", // tuxrun
 	}
 	help := command(t, "", nil, program(t), "--help").stdout
 	known := map[string]bool{"--help": true}
