@@ -68,7 +68,9 @@ func (j *Judge) collisions(i int) (c verdict.Collisions) {
 		c.PreWrite.Source += ", which fires for writeback errors too, and there were some"
 	}
 	c.PostWrite = j.postWrite(i)
-	c.Attributed = verdict.Attributed{Direct: s.Attr.Direct, BufferedFallback: s.Attr.Fallback, Unknown: s.Attr.Unknown}
+	// What did not reach the recorder is not known either.
+	known := min(s.Attr.Direct+s.Attr.Fallback, s.Counts.Completed)
+	c.Attributed = verdict.Attributed{Direct: s.Attr.Direct, BufferedFallback: s.Attr.Fallback, Unknown: s.Counts.Completed - known}
 	if s.RunNS > 0 {
 		c.PerSecond = float64(c.PreWrite.Count) / (float64(s.RunNS) / 1e9)
 	}
