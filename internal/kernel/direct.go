@@ -14,12 +14,13 @@ import (
 // OtherDirectWriters says whether a process other than this one has a file
 // open for writing with O_DIRECT now: whatever is counted for the whole machine
 // may then be theirs. An error means that not every process could be looked at,
-// as without root.
+// as without root, and that none of the others has.
 func OtherDirectWriters() (bool, error) {
 	pids, err := os.ReadDir("/proc")
 	if err != nil {
 		return false, err
 	}
+	var unseen error // the first that could not be looked at
 	for _, p := range pids {
 		pid, err := strconv.Atoi(p.Name())
 		if err != nil || pid == os.Getpid() {
@@ -31,7 +32,10 @@ func OtherDirectWriters() (bool, error) {
 			continue
 		}
 		if err != nil {
-			return false, fmt.Errorf("descriptors of process %d: %w", pid, err)
+			if unseen == nil {
+				unseen = fmt.Errorf("descriptors of process %d: %w", pid, err)
+			}
+			continue
 		}
 		for _, fd := range fds {
 			text, err := os.ReadFile(filepath.Join(dir, fd.Name()))
@@ -39,14 +43,17 @@ func OtherDirectWriters() (bool, error) {
 				continue
 			}
 			if err != nil {
-				return false, fmt.Errorf("descriptor %s of process %d: %w", fd.Name(), pid, err)
+				if unseen == nil {
+					unseen = fmt.Errorf("descriptor %s of process %d: %w", fd.Name(), pid, err)
+				}
+				continue
 			}
 			if flags, ok := openFlags(string(text)); ok && flags&unix.O_DIRECT != 0 && flags&unix.O_ACCMODE != unix.O_RDONLY {
 				return true, nil
 			}
 		}
 	}
-	return false, nil
+	return false, unseen
 }
 
 // gone says whether a process or descriptor ended while it was looked at.
