@@ -123,6 +123,12 @@ func (r *run) remount() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	res, err := r.Bed.Fsck(ctx)
+	if err == nil && res.Unreplayed && r.Bed.Remount() == nil {
+		// Mounting replays the journal; only then is there something to check.
+		if err = r.Bed.Unmount(); err == nil {
+			res, err = r.Bed.Fsck(ctx)
+		}
+	}
 	t.Fsck = ledger.FsckSum{Ran: res.Ran, Clean: res.Clean, Exit: res.ExitCode, Why: res.Why}
 	if err != nil {
 		t.Fsck.Why = err.Error()
