@@ -326,7 +326,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 	before := heap()
 	spans := make([]ledger.Span, tWords)
-	for n := range 10 {
+	for n := range 4 {
 		for b := range int64(256) {
 			for i := range spans {
 				spans[i] = stamped(1, storer, uint64(i%2+n))
