@@ -45,7 +45,9 @@ func (s *errseq) evidence(c verdict.EIOCauses) string {
 			parts = append(parts, fmt.Sprintf("%d %s", n, text))
 		}
 	}
-	add(c.Invalidation, "invalidation (errseq advanced, no filemap_set_wb_err)")
+	traced := min(s.causes.invalidation, c.Invalidation)
+	add(traced, "invalidation (errseq advanced, no filemap_set_wb_err)")
+	add(c.Invalidation-traced, "invalidation (no writeback error in the whole run)")
 	add(c.Device, "device (filemap_set_wb_err)")
 	add(c.Journal, "journal (kernel log)")
 	add(c.Ambiguous, "ambiguous (no trace of the call, or no cause seen)")
