@@ -36,6 +36,11 @@ func (d *dirtier) visit(a *aim) {
 	c := d.count
 	bump(&c.ops)
 	c.looks.Store(d.looks)
+	if a.held {
+		a.held = false
+		a.table.dirtied(a.target)
+		return
+	}
 	if !ok || !a.table.Still(a.target) {
 		return
 	}

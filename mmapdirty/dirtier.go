@@ -57,6 +57,7 @@ type aim struct {
 	h      *handle
 	off    int64
 	len    int
+	held   bool // the write waits for this act
 }
 
 func newDirtier(g *Group, k Kind, set, nth int) *dirtier {
@@ -245,7 +246,8 @@ func (d *dirtier) mayRun() bool {
 	}
 }
 
-// pick looks for a write in flight that this dirtier may touch.
+// pick looks for a write in flight that this dirtier may touch; one that is held
+// back comes first.
 func (d *dirtier) pick() (aim, bool) {
 	d.looks++
 	tables := d.g.cfg.Tables
@@ -253,15 +255,17 @@ func (d *dirtier) pick() (aim, bool) {
 	at := d.below(len(tables))
 	for range tables {
 		t := tables[at]
-		if target, ok := t.Pick(d.how.Order, r); ok && target.File < len(d.files) {
-			if h := &d.files[target.File]; h.open {
-				off, n := d.place.bytes(target, h.size)
-				if d.kind == Mmap {
-					off, n = wholeWords(off, n)
+		if d.kind.Dirties() && d.place == Same {
+			if target, ok := t.pickHeld(r); ok {
+				if a, ok := d.aim(t, target); ok {
+					a.held = true
+					return a, true
 				}
-				if n > 0 {
-					return aim{table: t, target: target, h: h, off: off, len: n}, true
-				}
+			}
+		}
+		if target, ok := t.Pick(d.how.Order, r); ok {
+			if a, ok := d.aim(t, target); ok {
+				return a, true
 			}
 		}
 		if at++; at == len(tables) {
@@ -269,6 +273,20 @@ func (d *dirtier) pick() (aim, bool) {
 		}
 	}
 	return aim{}, false
+}
+
+// aim says which bytes to touch for a target, false if there are none for this
+// dirtier.
+func (d *dirtier) aim(t *Table, target Target) (aim, bool) {
+	if target.File >= len(d.files) || !d.files[target.File].open {
+		return aim{}, false
+	}
+	h := &d.files[target.File]
+	off, n := d.place.bytes(target, h.size)
+	if d.kind == Mmap {
+		off, n = wholeWords(off, n)
+	}
+	return aim{table: t, target: target, h: h, off: off, len: n}, n > 0
 }
 
 // bytes returns the range to touch for a write in flight; n is 0 if there is

@@ -52,6 +52,7 @@ type slot struct {
 type Table struct {
 	slots []slot
 	live  []atomic.Uint64 // one bit per slot
+	held  []atomic.Uint64 // likewise: waits to be dirtied before it is submitted
 	ring  []atomic.Uint32 // slots in the order of submission
 	mask  uint64
 	_     [cacheLine]byte
@@ -79,6 +80,7 @@ func NewTable(slots int) *Table {
 	return &Table{
 		slots: make([]slot, slots),
 		live:  make([]atomic.Uint64, words)[:(slots+63)/64],
+		held:  make([]atomic.Uint64, words)[:(slots+63)/64],
 		ring:  make([]atomic.Uint32, max(ring, 16)),
 		mask:  max(ring, 16) - 1,
 	}
@@ -172,12 +174,15 @@ func (t *Table) extreme(random uint64, newest bool) (Target, bool) {
 
 // eachLive calls f for the slots in flight, from a random one round, until f
 // returns false.
-func (t *Table) eachLive(random uint64, f func(Target) bool) {
+func (t *Table) eachLive(random uint64, f func(Target) bool) { t.each(t.live, random, f) }
+
+// each is eachLive for those of a set.
+func (t *Table) each(set []atomic.Uint64, random uint64, f func(Target) bool) {
 	hi, _ := bits.Mul64(random, uint64(len(t.slots)))
 	word, bit := int(hi>>6), int(hi&63)
 	first := true
-	for range len(t.live) + 1 {
-		live := t.live[word].Load()
+	for range len(set) + 1 {
+		live := set[word].Load()
 		if first {
 			live &= ^uint64(0) << bit
 		}
@@ -187,7 +192,7 @@ func (t *Table) eachLive(random uint64, f func(Target) bool) {
 			}
 		}
 		first = false
-		if word++; word == len(t.live) {
+		if word++; word == len(set) {
 			word = 0
 		}
 	}

@@ -103,6 +103,7 @@ func options() []option {
 		{groupDirt, "dirty-stay", "N", "visits that a dirtier makes to one write before it picks the next", nil, intTo(func(s *settings) *int { return &s.cfg.Strategy.Stay })},
 		{groupDirt, "dirty-yield-every", "N", "visits between two yields of the processor; 0 for never", nil, intTo(func(s *settings) *int { return &s.cfg.Strategy.YieldEvery })},
 		{groupDirt, "dirty-stop-after", "", "after one visit wait for the end of that write", nil, boolTo(func(s *settings) *bool { return &s.cfg.Strategy.StopAfter })},
+		{groupDirt, "dirty-hold", "TIME", "hold a write back until a dirtier has dirtied its pages, at most so long; 0 for not at all", nil, timeTo(func(s *settings) *time.Duration { return &s.cfg.Strategy.Hold })},
 		{groupDirt, "dirty-sync-rest", "TIME", "pause of a dirtier after each fsync, msync or sync_file_range", nil, timeTo(func(s *settings) *time.Duration { return &s.cfg.Strategy.RestSync })},
 		{groupDirt, "pin", "", "pin engine threads and dirtiers to processors of their own", nil, boolTo(func(s *settings) *bool { return &s.cfg.Strategy.Pin })},
 

@@ -56,6 +56,8 @@ func (w *worker) park() bool {
 			return goOn
 		case list := <-w.orders:
 			w.now = w.r.clock.Now()
+			hold := w.hold
+			w.hold = 0 // the dirtiers stand still
 			for _, o := range list {
 				for len(w.free) == 0 {
 					w.turn(1, reapWait)
@@ -63,6 +65,7 @@ func (w *worker) park() bool {
 				w.offer(o.write, o.try, true)
 			}
 			w.drain()
+			w.hold = hold
 			w.acks <- struct{}{}
 		}
 	}

@@ -74,6 +74,9 @@ func (r *run) makeWorkers() {
 		if r.cfg.Audit {
 			w.audit = &auditor{}
 		}
+		if r.cfg.Dirties("mmap", "write") {
+			w.hold = r.cfg.Strategy.Hold
+		}
 		if r.rec.wantsEntries() {
 			w.ring = ledger.NewRing(1 << 15)
 			r.rec.rings = append(r.rec.rings, w.ring)

@@ -42,6 +42,7 @@ type worker struct {
 	held   plan.Write
 	hasOne bool
 	isHeld bool
+	hold   time.Duration // how long a write may wait to be dirtied before it is submitted; 0: not at all
 	now    int64
 	pub    []pubSlot
 	tries  []uint16 // by slot, for pub
@@ -230,8 +231,9 @@ func (w *worker) offer(wr plan.Write, try uint16, paused bool) {
 }
 
 // publish lets the dirtiers and the watchdog see what is about to be
-// submitted.
+// submitted, and gives the dirtiers the time to be there first.
 func (w *worker) publish() {
+	held := false
 	for i := w.begun; i < len(w.reqs); i++ {
 		q := &w.reqs[i]
 		slot, gen := ledger.SplitTag(q.Tag)
@@ -241,10 +243,18 @@ func (w *worker) publish() {
 		p.at.Store(w.now)
 		if w.table != nil {
 			w.table.Begin(slot, int(q.File), q.Off, int(q.Len))
+			if w.hold > 0 && w.r.files[q.File].Role == plan.Main {
+				w.table.Hold(slot)
+				held = true
+			}
 		}
 	}
 	w.begun = len(w.reqs)
 	w.beat.Store(w.now)
+	if held {
+		w.table.Await(w.hold)
+		w.now = w.r.clock.Now()
+	}
 }
 
 // accept enters what the engine took; the rest is offered again.

@@ -75,6 +75,7 @@ type Strategy struct {
 	MaxSleep   time.Duration `json:"max_sleep_ns"`
 	RestSync   time.Duration `json:"rest_sync_ns"`  // pause of a dirtier after each call that syncs
 	RestOther  time.Duration `json:"rest_other_ns"` // likewise of one that reads or drops pages
+	Hold       time.Duration `json:"hold_ns"`       // how long a write is held back until a dirtier has dirtied its pages; 0: not at all
 	Pin        bool          `json:"pin"`           // engine threads and dirtiers on processors of their own
 }
 
