@@ -19,12 +19,16 @@ type recorder struct {
 	attr  *ledger.Attributor // nil unless --trace exact can be had
 	rings []*ledger.Ring
 
+	// What sync calls returned. A lock of its own: the recorder holds the other
+	// one for milliseconds, and an engine thread may be waiting.
+	syncMu     sync.Mutex
+	fresh      []ledger.Sync
+	calls, eio uint64
+
 	mu    sync.Mutex // the sink's, and that of everything below
 	syncs []ledger.Sync
 	later []ledger.Record // unmatched completions and notes of other threads
 	match *ledger.SyncMatcher
-	eio   uint64
-	calls uint64
 	stop  chan struct{}
 	done  chan struct{}
 	gave  []order // collided to the last try with the dirtiers running
@@ -166,19 +170,23 @@ func (rec *recorder) dirtierSync(s mmapdirty.SyncResult) {
 }
 
 func (rec *recorder) sync(s ledger.Sync) {
-	rec.mu.Lock()
-	defer rec.mu.Unlock()
+	rec.syncMu.Lock()
+	defer rec.syncMu.Unlock()
 	s.Epoch = rec.r.epoch
 	rec.calls++
 	if s.Errno == 5 {
 		rec.eio++
 		rec.r.Live.FsyncEIO.Add(1)
 	}
-	rec.syncs = append(rec.syncs, s)
+	rec.fresh = append(rec.fresh, s)
 }
 
 // flushSyncs hands over the samples whose time the trace has passed.
 func (rec *recorder) flushSyncs(until int64) {
+	rec.syncMu.Lock()
+	rec.syncs = append(rec.syncs, rec.fresh...)
+	rec.fresh = rec.fresh[:0]
+	rec.syncMu.Unlock()
 	n := 0
 	for ; n < len(rec.syncs) && rec.syncs[n].EndNS <= until; n++ {
 		s := &rec.syncs[n]

@@ -23,7 +23,8 @@ type Witness struct {
 	clock Clock
 }
 
-// WitnessSample is one fsync or syncfs: what it returned and when.
+// WitnessSample is one fsync, sync_file_range or syncfs: what it returned and
+// when.
 type WitnessSample struct {
 	Errno          unix.Errno // 0: no error to tell of
 	BeginNS, EndNS int64      // CLOCK_MONOTONIC around the call
@@ -62,6 +63,14 @@ func (w *Witness) File() TraceFile { return w.file }
 // Sample does one fsync. The errno is the kernel's, EINTR included: it is not
 // repeated, since a repeated fsync would tell of nothing.
 func (w *Witness) Sample() (WitnessSample, error) { return w.sample(unix.Fsync) }
+
+// SampleErrseq looks at errseq as fsync does, and does nothing else: it writes
+// nothing back and waits for nothing (sync_file_range with WAIT_BEFORE beyond
+// any end of a file: fs/sync.c, file_fdatawait_range in mm/filemap.c). It takes
+// a fraction of a microsecond.
+func (w *Witness) SampleErrseq() (WitnessSample, error) {
+	return w.sample(func(fd int) error { return unix.SyncFileRange(fd, 1<<60, 1, unix.SYNC_FILE_RANGE_WAIT_BEFORE) })
+}
 
 // SampleFS does one syncfs: it tells of writeback errors of the whole file
 // system (since 5.8, fs/sync.c) and, on ext4, of none by invalidation. Before
