@@ -38,18 +38,19 @@ func (e *Engine) Reap(dst []ioengine.Completion, min int, timeout time.Duration)
 		start = time.Since(e.base)
 		ts = e.ts
 	}
-	for n < min {
+	for left := timeout; n < min; {
 		if timeout > 0 {
-			left := timeout - (time.Since(e.base) - start)
-			if left <= 0 {
-				return n, nil
-			}
 			*ts = unix.NsecToTimespec(int64(left))
 		}
 		k, err := e.getevents(dst[n:], min-n, ts)
 		n += k
-		if err != nil {
+		if err != nil || n >= min {
 			return n, err
+		}
+		if timeout > 0 {
+			if left = timeout - (time.Since(e.base) - start); left <= 0 {
+				return n, nil
+			}
 		}
 	}
 	return n, nil
