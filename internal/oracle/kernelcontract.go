@@ -96,7 +96,7 @@ func (j *Judge) swallowed() (n uint64, why string) {
 	audited, told := j.errseq.audited()
 	switch {
 	case j.h.Config.Audit && audited > 0 && post.N > told:
-		why = fmt.Sprintf("%s (%s), and only %d of %s after single writes returned EIO", plural(post.N, "post-write failure"), post.Source, told, plural(audited, "fsync"))
+		why = fmt.Sprintf("%s (%s), and only %d of %s after single writes returned EIO", plural(post.N, "post-write failure"), post.Source, told, plural(audited, "sample"))
 		n = post.N - told
 	case j.errseq.eio == 0 && j.errseq.quiesced > 0:
 		why = fmt.Sprintf("%s (%s), and none of %s returned EIO", plural(post.N, "post-write failure"), post.Source, plural(j.errseq.calls, "fsync"))

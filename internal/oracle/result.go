@@ -94,7 +94,7 @@ func (j *Judge) postWrite(i int) verdict.Count {
 		}
 		return c
 	case calls > 0:
-		return verdict.Count{Count: told, Source: "audit: a witness fsync after every reap", Fidelity: verdict.Exact}
+		return verdict.Count{Count: told, Source: "audit: the errseq of a witness after every reap", Fidelity: verdict.Exact}
 	case j.errseq.calls > 0:
 		return verdict.Count{Count: j.settleEIO().Invalidation, Source: "EIO at fsync (coalesces)", Fidelity: verdict.AtLeast}
 	}

@@ -209,7 +209,7 @@ func TestKernelContract(t *testing.T) {
 			x.h.Config.Audit = true
 			x.t.Trace.PostWrite.N = 5
 			each(x, func(s *ledger.Sync) { s.Gen = 1 })
-		}, verdict.Fail, "only 3 of 9 fsyncs after single writes returned EIO"},
+		}, verdict.Fail, "only 3 of 9 samples after single writes returned EIO"},
 		{"audit: all are told", func(x *history) {
 			x.h.Config.Audit = true
 			x.t.Trace.PostWrite.N = 3

@@ -58,7 +58,7 @@ type Config struct {
 	Retry        int           `json:"retry,omitempty"`
 	Epoch        time.Duration `json:"epoch_ns"`
 	StuckTimeout time.Duration `json:"stuck_timeout_ns"`
-	Audit        bool          `json:"audit,omitempty"` // one file per slot, fsync after every reap
+	Audit        bool          `json:"audit,omitempty"` // one file per slot, errseq looked at after every reap
 	Strategy     Strategy      `json:"strategy"`
 }
 
