@@ -59,7 +59,7 @@ func newRecorder(r *run) *recorder {
 // viaIomap says whether the file system does every direct write through iomap:
 // ext4 since 5.5 (fs/ext4/file.c), where the trace's events are younger.
 func viaIomap(f *ledger.Facts) bool {
-	return f.DirectIO == "yes" && (f.FSType == "ext4" || f.FSType == "ext3" || f.FSType == "xfs")
+	return f.FSType == "ext4" || f.FSType == "ext3" || f.FSType == "xfs"
 }
 
 // rest says that nothing is in flight and everything traced was entered.

@@ -65,6 +65,7 @@ func (r *run) makeWorkers() {
 			table: r.dirt.table(j), cqes: make([]ioengine.Completion, r.cfg.IODepth), pub: make([]pubSlot, r.cfg.IODepth), tries: make([]uint16, r.cfg.IODepth),
 			reqs: make([]ioengine.Request, 0, r.cfg.IODepth),
 		}
+		w.acct.NoLegal = r.cfg.Verify != "full"
 		for i := r.cfg.IODepth - 1; i >= 0; i-- {
 			w.free = append(w.free, i)
 		}
