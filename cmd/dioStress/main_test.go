@@ -36,7 +36,7 @@ func call(args ...string) (status int, stdout, stderr string) {
 	return status, out.String(), err.String()
 }
 
-var ownerRE = regexp.MustCompile(`diostress[-/](\d+)-`)
+var ownerRE = regexp.MustCompile(`diostress(?:-kernel-test)?[-/](\d+)[-.]`)
 
 // othersRun says whether a trace belongs to a living process that no test
 // started: somebody else's run on this machine.
