@@ -131,8 +131,13 @@ func (r *run) closeDescriptors() {
 	}
 }
 
-// closeFiles closes and removes every file.
+// closeFiles closes and removes every file. Where writes are stuck it leaves
+// them alone: whoever waits for one holds the inode's lock, and an unlink would
+// wait for that in turn.
 func (r *run) closeFiles() {
+	if r.trailer.Stuck != nil {
+		return
+	}
 	r.closeDescriptors()
 	for _, f := range r.files {
 		os.Remove(f.path)
