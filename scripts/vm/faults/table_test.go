@@ -16,7 +16,7 @@ var engines = []string{"io_uring", "libaio"}
 func TestTableIsComplete(t *testing.T) {
 	for _, name := range []string{
 		"2007-once", "2007-rate", "2007-kernel", "pre-write", "pre-write-dirty", "post-write", "post-write-dirty",
-		"swallowed", "swallowed-1k", "never", "short", "enotblk", "eiocbqueued", "lost", "early", "reissue", "reissue-buffer",
+		"swallowed", "stale", "never", "short", "enotblk", "eiocbqueued", "lost", "early", "reissue", "reissue-buffer",
 		"device-blkdebug", "device-flakey",
 	} {
 		if !slices.Contains(Names(), name) {

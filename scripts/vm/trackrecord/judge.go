@@ -39,10 +39,13 @@ const deadline = 10
 func assess(c *faults.Case, o *trial.Outcome) line {
 	l := line{fault: c, engine: o.Cell.Engine, fs: o.Cell.Format, console: o.Console, rules: o.Found()}
 	want := c.ExpectFor(o.Cell.Engine)
-	died := o.State == machine.Panic || o.State == machine.Oops || o.State == machine.Hang
+	died := o.State == machine.Panic || o.State == machine.Oops || o.State == machine.Hang || o.State == machine.HostTimeout
 	switch {
 	case o.Result == nil && died && want.Dies:
 		l.ok, l.caught = true, fmt.Sprintf("the kernel's end (%s): %s", o.State, o.Detail)
+		if len(o.Oops) > 0 && o.Detail != o.Oops[0] {
+			l.caught += "; " + o.Oops[0]
+		}
 	case o.Result == nil:
 		l.why = fmt.Sprintf("no report came back: %s %s", o.State, o.Detail)
 	case want.Legal || want.Device:
