@@ -13,6 +13,7 @@ type Trailer struct {
 	Trace       TraceSum     `json:"trace"`
 	Dirtiers    []DirtierSum `json:"dirtiers"`
 	Overlaps    uint64       `json:"overlaps"`
+	Targets     uint64       `json:"targets"` // as Overlaps, of the kinds that dirty
 	Fsync       SyncSum      `json:"fsync"`
 	Fsck        FsckSum      `json:"fsck"`
 	TaintBefore uint64       `json:"taint_before"`
@@ -110,11 +111,13 @@ type TraceSum struct {
 	Lost       uint64     `json:"lost"`
 }
 
-// DirtierSum is one kind of dirtier.
+// DirtierSum is one kind of dirtier. Targets is how many of the acts that
+// overlapped a write, or went beside one, met another write than the same
+// dirtier's act before; 0 in logs that did not count it.
 type DirtierSum struct {
-	Kind                                 string
-	Count                                int
-	Operations, Overlaps, Faults, Errors uint64
+	Kind                                          string
+	Count                                         int
+	Operations, Overlaps, Targets, Faults, Errors uint64
 }
 
 // SyncSum counts the calls that sampled errseq.
