@@ -25,6 +25,8 @@ type data struct {
 	control, excused, torn, foreign, poison, stale, unreported tally
 
 	diskWords           uint64 // words read in a view that is the disk for certain
+	writtenWords        uint64 // of these, those of blocks that a direct write had reached
+	exactWords          uint64 // of the words of blocks with one legal value, those held against a direct write
 	coherent, neighbour uint64 // blocks whose cache was compared with the disk
 	unproved            uint64
 	readErrors          uint64
@@ -219,20 +221,25 @@ func (d *data) scan(f *fileData, x *ledger.Readback, disk bool) {
 		}
 		off += int64(s.Words) * pattern.WordSize
 	}
+	if disk && reached(x.Legal) {
+		d.writtenWords += wordsOf(x.Spans)
+	}
 	if exact {
-		d.exact(f, x)
+		d.exact(f, x, disk)
 	}
 }
 
 // exact judges a block that only direct writes touch, by sectors: one that
 // holds another write whole is lost, one that holds parts of two is torn. What
 // the page cache alone shows is held against the disk instead, and excused by a
-// report; where the disk cannot be read, it has to do.
-func (d *data) exact(f *fileData, x *ledger.Readback) {
+// report; where the disk cannot be read, it has to do, though it proves no write
+// right.
+func (d *data) exact(f *fileData, x *ledger.Readback, disk bool) {
 	cached := x.View == ledger.Cache
 	if cached && (f.Role == plan.Neighbour || f.failed || !d.buffered) {
 		return
 	}
+	told := disk && tells(x.Legal)
 	const words = pattern.SectorSize / pattern.WordSize
 	off, used := x.Off, int32(0) // of the sector at off, words seen
 	var bad int32                // and words that are not legal
@@ -240,7 +247,11 @@ func (d *data) exact(f *fileData, x *ledger.Readback) {
 	for i := range x.Spans {
 		s := &x.Spans[i]
 		// What is not genuine, and poison, were counted already.
-		wrong := s.OK && s.By.Writer != uint8(pattern.PoisonID) && !f.mayBe(x.Legal, s.By) && !(f.zeroes && s.By == ledger.Stamp{})
+		judged := s.OK && s.By.Writer != uint8(pattern.PoisonID) && !(f.zeroes && s.By == ledger.Stamp{})
+		wrong := judged && !f.mayBe(x.Legal, s.By)
+		if judged && told {
+			d.exactWords += uint64(s.Words)
+		}
 		for left := s.Words; left > 0; {
 			n := min(left, words-used)
 			if wrong {

@@ -43,16 +43,57 @@ func (j *Judge) dataRules() {
 		return
 	}
 	why := j.dataWhy()
-	j.onDisk("control_data", &d.control, "words of blocks that only direct writes touch are not what was written last", j.excusedLoss(why))
+	j.exactly("control_data", &d.control, "words of blocks that only direct writes touch are not what was written last", j.excusedLoss(why))
 	j.cacheCoherent(why)
 	j.staleReported(why)
-	j.onDisk("not_torn", &d.torn, "words of sectors that hold parts of two writes which were not concurrent", why)
-	j.onDisk("no_foreign_data", &d.foreign, "words that nobody wrote at that place in that time", why)
-	j.onDisk("no_poison", &d.poison, "words of poison on disk: the kernel gave buffers back and went on reading them", why)
+	j.exactly("not_torn", &d.torn, "words of sectors that hold parts of two writes which were not concurrent", why)
+	j.onDisk("no_foreign_data", d.diskWords, &d.foreign, "words that nobody wrote at that place in that time", why)
+	if j.h.Config.Buffer == plan.BufferZero && d.poison.n == 0 {
+		j.notApplicable("no_poison", "the data come from the kernel's zero page, which cannot be poisoned")
+		return
+	}
+	if why == "" && d.diskWords > 0 && d.writtenWords == 0 {
+		why = "no block that was read back had been written"
+	}
+	j.onDisk("no_poison", d.writtenWords, &d.poison, "words of poison on disk: the kernel gave buffers back and went on reading them", why)
+}
+
+// exactly decides a rule about blocks that nothing but direct writes touch. The
+// prefill of a block that no write had reached shows nothing.
+func (j *Judge) exactly(name string, t *tally, text, why string) {
+	d := &j.data
+	switch {
+	case t.n == 0 && d.exactWords == 0 && !j.hasExact():
+		j.notApplicable(name, "no file that only direct writes touch: dirtiers work on every one (--profile audit)")
+		return
+	case why == "" && d.diskWords > 0 && d.exactWords == 0:
+		why = "nothing was held against it: no block that only direct writes touch had been written when it was read back; a longer run writes some"
+	}
+	j.onDisk(name, d.exactWords, t, text, why)
+}
+
+// hasExact says whether the plan has a file with blocks that no dirtier
+// changes by other than zeros.
+func (j *Judge) hasExact() bool {
+	for i := range j.data.files {
+		switch f := &j.data.files[i]; f.Role {
+		case plan.Control:
+			return true
+		case plan.Neighbour:
+			if !f.inside {
+				return true
+			}
+		case plan.Main:
+			if !j.h.Config.Dirties("mmap", "write") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // onDisk decides a rule about what is on the disk.
-func (j *Judge) onDisk(name string, t *tally, text, why string) {
+func (j *Judge) onDisk(name string, checked uint64, t *tally, text, why string) {
 	d := &j.data
 	if t.n == 0 && why == "" && d.diskWords == 0 {
 		if d.buffered {
@@ -61,7 +102,7 @@ func (j *Judge) onDisk(name string, t *tally, text, why string) {
 		}
 		why = j.noProof()
 	}
-	j.decide(name, d.sum.WordsChecked, t.n, fmt.Sprintf("%d %s", t.n, text), why, j.named(t))
+	j.decide(name, checked, t.n, fmt.Sprintf("%d %s", t.n, text), why, j.named(t))
 }
 
 func (j *Judge) noProof() string {

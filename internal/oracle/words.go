@@ -25,6 +25,30 @@ func (f *fileData) older(legal []ledger.Stamp, s ledger.Stamp) bool {
 	return s.Writer < uint8(pattern.DirtierBase) && len(legal) > 0 && !f.mayBe(legal, s)
 }
 
+// tells says whether a legal set can show a write that is not there: one was
+// completed, and the set is not "any of them".
+func tells(legal []ledger.Stamp) bool {
+	for _, l := range legal {
+		if l.Gen == 0 || l.Gen == ledger.AnyGen {
+			return false
+		}
+	}
+	return len(legal) > 0
+}
+
+// reached says whether a direct write to the block was offered, whatever came
+// of it.
+func reached(legal []ledger.Stamp) bool {
+	return len(legal) > 0 && legal[len(legal)-1].Gen != 0
+}
+
+func wordsOf(spans []ledger.Span) (n uint64) {
+	for i := range spans {
+		n += uint64(spans[i].Words)
+	}
+	return n
+}
+
 func name(s ledger.Stamp) string {
 	switch w := pattern.Writer(s.Writer); {
 	case s == ledger.Stamp{}:
