@@ -31,11 +31,11 @@ func (j *Judge) measure(d plan.Demand) (n uint64, known bool) {
 		return j.settleEIO().Invalidation, true
 	case plan.Overlaps:
 		if d.Kind == "" {
-			return j.t.Overlaps, true
+			return j.overlapped(j.t.Overlaps, j.t.Targets), true
 		}
 		for _, x := range j.t.Dirtiers {
 			if x.Kind == d.Kind {
-				n += x.Overlaps
+				n += j.overlapped(x.Overlaps, x.Targets)
 			}
 		}
 		return n, true
@@ -57,6 +57,17 @@ func (j *Judge) measure(d plan.Demand) (n uint64, known bool) {
 		return j.t.OnlineReads, j.h.Config.Verify == "full"
 	}
 	return 0, false
+}
+
+// overlapped returns how many writes the acts of a kind overlapped, at most.
+// Targets is 0 where nobody counted; it counts acts beside a write too, and a
+// dirtier that goes back and forth between two writes counts at every turn.
+func (j *Judge) overlapped(overlaps, targets uint64) uint64 {
+	n := min(overlaps, j.total(completed))
+	if targets > 0 {
+		n = min(n, targets)
+	}
+	return n
 }
 
 // pressure holds what was reached against what was required.

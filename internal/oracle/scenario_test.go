@@ -26,9 +26,11 @@ func reach(x *history, d plan.Demand, n uint64) {
 	case d.Of == plan.PreWriteFailures:
 		x.t.Trace.PreWrite.N = n
 	case d.Of == plan.Overlaps && d.Kind == "":
-		x.t.Overlaps = n
+		x.t.Overlaps, x.t.Targets = 1e6, n
+		writes(x, n)
 	case d.Of == plan.Overlaps:
-		kind().Overlaps = n
+		kind().Overlaps, kind().Targets = 1e6, n
+		writes(x, n)
 	case d.Of == plan.Acts:
 		kind().Operations = n
 	case d.Of == plan.FirstWrites:
@@ -39,6 +41,14 @@ func reach(x *history, d plan.Demand, n uint64) {
 		x.t.OnlineReads = n
 	case d.Of == plan.UnmappedBuffers:
 		x.t.Work.Unmapped = n
+	}
+}
+
+// writes lets a run have completed at least n.
+func writes(x *history, n uint64) {
+	c := &x.acct.C
+	if more := n - min(n, c.Completed); more > 0 {
+		c.Submitted, c.Completed, c.Full = c.Submitted+more, c.Completed+more, c.Full+more
 	}
 }
 

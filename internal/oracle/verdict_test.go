@@ -72,17 +72,32 @@ func TestAdequacy(t *testing.T) {
 		met  bool
 	}{
 		{"collisions", func(x *history) { x.t.Trace.PreWrite.N, x.t.Overlaps = 100, 0 }, true},
-		{"overlaps", func(x *history) { x.t.Trace.PreWrite.N, x.t.Overlaps = 99, 1000 }, true},
-		{"neither", func(x *history) { x.t.Trace.PreWrite.N, x.t.Overlaps = 99, 999 }, false},
-		{"not counted, overlaps", func(x *history) { x.t.Trace.PreWrite = ledger.TraceCount{}; x.t.Overlaps = 1000 }, true},
-		{"not counted, too few overlaps", func(x *history) { x.t.Trace.PreWrite = ledger.TraceCount{}; x.t.Overlaps = 999 }, false},
+		{"overlaps", func(x *history) { x.t.Trace.PreWrite.N, x.t.Overlaps = 99, 1000; writes(x, 1000) }, true},
+		{"overlaps of few writes", func(x *history) { x.t.Trace.PreWrite.N, x.t.Overlaps = 99, 8e6; writes(x, 999) }, false},
+		{"overlaps that met few writes", func(x *history) {
+			x.t.Trace.PreWrite.N, x.t.Overlaps, x.t.Targets = 99, 8e6, 999
+			writes(x, 5000)
+		}, false},
+		{"overlaps that met enough writes", func(x *history) {
+			x.t.Trace.PreWrite.N, x.t.Overlaps, x.t.Targets = 99, 8e6, 1000
+			writes(x, 5000)
+		}, true},
+		{"back and forth between few writes", func(x *history) {
+			x.t.Trace.PreWrite.N, x.t.Overlaps, x.t.Targets = 99, 8e6, 8e6
+			writes(x, 999)
+		}, false},
+		{"neither", func(x *history) { x.t.Trace.PreWrite.N, x.t.Overlaps = 99, 999; writes(x, 5000) }, false},
+		{"not counted, overlaps", func(x *history) { x.t.Trace.PreWrite = ledger.TraceCount{}; x.t.Overlaps = 1000; writes(x, 1000) }, true},
+		{"not counted, too few overlaps", func(x *history) { x.t.Trace.PreWrite = ledger.TraceCount{}; x.t.Overlaps = 999; writes(x, 5000) }, false},
 		{"the events were writeback errors", func(x *history) { x.t.Trace.SetWBErr.N, x.t.Overlaps = 7, 10 }, false},
 		{"a scenario's own pressure", func(x *history) {
 			x.h.Config.Scenario = "punch"
+			writes(x, 500)
 			x.t.Dirtiers = []ledger.DirtierSum{{Kind: "punch", Operations: 50}, {Kind: "read", Overlaps: 100}}
 		}, true},
 		{"a scenario's own pressure, half of it", func(x *history) {
 			x.h.Config.Scenario = "punch"
+			writes(x, 500)
 			x.t.Dirtiers = []ledger.DirtierSum{{Kind: "punch", Operations: 50}, {Kind: "read", Overlaps: 99}}
 		}, false},
 	} {

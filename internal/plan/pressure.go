@@ -8,19 +8,20 @@ import (
 // Measure names what a run counts that shows how hard it pressed.
 type Measure string
 
-// The measures. An act overlaps if it began and ended while one write was in
-// flight on those bytes; acts that the kernel makes wait for writes in flight
-// (truncate, punch) cannot, and are counted as such.
+// The measures. A write is overlapped if an act of a dirtier began and ended
+// while it was in flight, on its bytes; a hundred acts within one slow write
+// are one write overlapped. Acts that the kernel makes wait for writes in flight (truncate, punch) cannot
+// overlap, and are counted as such.
 const (
 	Writes           Measure = "writes" // that were completed
 	PreWriteFailures Measure = "pre-write failures"
 	InvalidationEIO  Measure = "EIOs of failed invalidations at fsync"
-	Overlaps         Measure = "overlaps"        // of one kind of dirtier, or of all that dirty
-	Acts             Measure = "acts"            // of one kind of dirtier, whether they overlapped or not
-	FirstWrites      Measure = "first writes"    // to blocks that were a hole, unwritten or beyond the end
-	Extensions       Measure = "extensions"      // writes that ended past the end of the file
-	OnlineReads      Measure = "online reads"    // buffered reads of blocks just written
-	UnmappedBuffers  Measure = "buffers faulted" // buffers that the kernel had to fault in
+	Overlaps         Measure = "writes overlapped" // by one kind of dirtier, or by all that dirty
+	Acts             Measure = "acts"              // of one kind of dirtier, whether they overlapped or not
+	FirstWrites      Measure = "first writes"      // to blocks that were a hole, unwritten or beyond the end
+	Extensions       Measure = "extensions"        // writes that ended past the end of the file
+	OnlineReads      Measure = "online reads"      // buffered reads of blocks just written
+	UnmappedBuffers  Measure = "buffers faulted"   // buffers that the kernel had to fault in
 )
 
 // Demand is a least value of a measure.
@@ -35,7 +36,10 @@ func (d Demand) String() string { return d.Count(d.Min) }
 
 // Count says the same of a number that was reached.
 func (d Demand) Count(n uint64) string {
-	if d.Kind != "" {
+	switch {
+	case d.Kind != "" && d.Of == Overlaps:
+		return fmt.Sprintf("%d %s by %s", n, d.Of, d.Kind)
+	case d.Kind != "":
 		return fmt.Sprintf("%d %s of %s", n, d.Of, d.Kind)
 	}
 	return fmt.Sprintf("%d %s", n, d.Of)
@@ -45,7 +49,7 @@ func (d Demand) Count(n uint64) string {
 // row, by any one of its demands.
 type Pressure [][]Demand
 
-// String reads "100 pre-write failures, else 1000 overlaps; and ...".
+// String reads "100 pre-write failures, else 1000 writes overlapped; and ...".
 func (p Pressure) String() string {
 	var rows []string
 	for _, row := range p {
