@@ -8,12 +8,14 @@ package lab
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"time"
 
 	"diostress/scripts/vm/disk"
@@ -28,6 +30,9 @@ type Lab struct {
 	Root  string        // the repository
 	QEMU  string        // program name or path
 	Accel machine.Accel // set by Open
+
+	mu    sync.Mutex
+	built map[string]string // programs by package
 }
 
 // Options of Open.
@@ -77,8 +82,7 @@ func (l *Lab) probe(ctx context.Context, a machine.Accel, limit time.Duration) (
 	if err != nil {
 		return false, err
 	}
-	one := *l
-	one.Accel = a
+	one := &Lab{Cache: l.Cache, Root: l.Root, QEMU: l.QEMU, Accel: a}
 	r, err := one.Run(ctx, Boot{Kernel: k, Commands: nil, HostLimit: limit})
 	if err != nil {
 		return false, err
@@ -93,9 +97,16 @@ func Unavailable(err error) bool {
 }
 
 // Build compiles a package of the repository into a static binary below the
-// cache and returns its path. The build cache makes that cheap.
+// cache and returns its path. A package is compiled once in the life of a Lab,
+// and what was compiled stays as it is for a day, so that a long run is of one
+// source whatever happens to the tree meanwhile.
 func (l *Lab) Build(ctx context.Context, pkg string) (string, error) {
-	dir := filepath.Join(l.Cache.Dir, "bin")
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if path, ok := l.built[pkg]; ok {
+		return path, nil
+	}
+	dir := filepath.Join(l.Cache.Dir, "programs")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
@@ -113,8 +124,30 @@ func (l *Lab) Build(ctx context.Context, pkg string) (string, error) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build %s: %w: %s", pkg, err, bytes.TrimSpace(out))
 	}
-	path := filepath.Join(dir, name)
-	return path, os.Rename(tmp.Name(), path)
+	data, err := os.ReadFile(tmp.Name())
+	if err != nil {
+		return "", err
+	}
+	prune(dir)
+	path := filepath.Join(dir, fmt.Sprintf("%s-%.6x", name, sha256.Sum256(data)))
+	if err := os.Rename(tmp.Name(), path); err != nil {
+		return "", err
+	}
+	if l.built == nil {
+		l.built = map[string]string{}
+	}
+	l.built[pkg] = path
+	return path, nil
+}
+
+// prune removes programs that nobody has compiled for a day.
+func prune(dir string) {
+	files, _ := filepath.Glob(filepath.Join(dir, "*"))
+	for _, f := range files {
+		if info, err := os.Stat(f); err == nil && time.Since(info.ModTime()) > 24*time.Hour {
+			os.Remove(f)
+		}
+	}
 }
 
 // OwnModule is a module built for the kernel, loaded after the kernel's own.
