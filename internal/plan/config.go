@@ -30,6 +30,7 @@ type Config struct {
 	Device       string `json:"device,omitempty"`
 	DestroyData  bool   `json:"destroy_data,omitempty"`
 	ImageDir     string `json:"image_dir,omitempty"`
+	StablePages  bool   `json:"stable_pages,omitempty"` // of the private file system's device
 
 	Engines  []string      `json:"ioengine"`
 	Profile  string        `json:"profile,omitempty"`
@@ -41,6 +42,7 @@ type Config struct {
 	NumJobs  int           `json:"numjobs"`
 	Range    string        `json:"job_range"` // own or shared
 	RW       string        `json:"rw"`
+	Dwell    int           `json:"dwell,omitempty"` // writes to a block, iodepth blocks in turn, before the next ones; 0 or 1: one
 	Runtime  time.Duration `json:"runtime_ns"`
 	Seed     uint64        `json:"seed"`
 	Dirty    []Dirty       `json:"dirty"`
@@ -50,6 +52,7 @@ type Config struct {
 	FixedBufs     bool     `json:"fixedbufs,omitempty"`
 	RegisterFiles bool     `json:"registerfiles,omitempty"`
 	UringFlags    []string `json:"uring_flags,omitempty"`
+	ForceAsync    bool     `json:"force_async,omitempty"`
 	DSync         bool     `json:"dsync,omitempty"`
 	Overlap       bool     `json:"overlap,omitempty"`
 
@@ -75,6 +78,7 @@ type Strategy struct {
 	MaxSleep   time.Duration `json:"max_sleep_ns"`
 	RestSync   time.Duration `json:"rest_sync_ns"`  // pause of a dirtier after each call that syncs
 	RestOther  time.Duration `json:"rest_other_ns"` // likewise of one that reads or drops pages
+	Redirty    int           `json:"redirty"`       // times an mmap dirtier makes a page dirty anew before it leaves that write alone; 0: without end
 	Hold       time.Duration `json:"hold_ns"`       // how long a write is held back until a dirtier has dirtied its pages; 0: not at all
 	Pin        bool          `json:"pin"`           // engine threads and dirtiers on processors of their own
 }
@@ -105,6 +109,7 @@ const (
 	MaxArena     = 4 << 30
 	MinBS        = 512
 	MaxRetry     = 1000
+	MaxDwell     = 1 << 20
 	MaxRuntime   = 30 * 24 * time.Hour
 	MaxDirtyings = 64
 )
@@ -123,6 +128,7 @@ func (c *Config) Validate() error {
 		within("--iodepth-batch", int64(c.Batch), 0, int64(c.IODepth)),
 		within("--numjobs", int64(c.NumJobs), 1, MaxJobs),
 		within("--bs", int64(c.BS), MinBS, MaxBS),
+		within("--dwell", int64(c.Dwell), 0, MaxDwell),
 		within("--retry", int64(c.Retry), 0, MaxRetry),
 		c.engines(), c.times(), c.sizes(), c.places(), c.material(),
 	}
@@ -162,6 +168,8 @@ func (c *Config) times() error {
 		return fmt.Errorf("--runtime %s is out of range; valid: more than 0, at most 30d", FormatTime(c.Runtime))
 	case c.StuckTimeout <= 0:
 		return fmt.Errorf("--stuck-timeout %s is not valid: it must be more than 0", FormatTime(c.StuckTimeout))
+	case c.Strategy.Hold > time.Second:
+		return fmt.Errorf("--dirty-hold %s is out of range; valid: 0 to 1s", FormatTime(c.Strategy.Hold))
 	case c.Epoch <= 0:
 		return fmt.Errorf("--epoch %s is not valid: it must be more than 0", FormatTime(c.Epoch))
 	}
@@ -169,7 +177,7 @@ func (c *Config) times() error {
 }
 
 func (c *Config) sizes() error {
-	if c.BS%MinBS != 0 {
+	if c.BS <= 0 || c.BS%MinBS != 0 {
 		return fmt.Errorf("--bs %d is not a multiple of 512, the smallest logical block; valid: 512, 1k, 4k, ...", c.BS)
 	}
 	if c.Size < int64(c.BS) {

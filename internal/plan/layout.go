@@ -98,10 +98,12 @@ func (p *Plan) Stream(job int) *Stream {
 			cur.start, cur.step = int64(job), int64(c.NumJobs)
 			n := (blocks - int64(job) + int64(c.NumJobs) - 1) / int64(c.NumJobs)
 			cur.perm = newPermutation(uint64(n), seed, random)
+			cur.dwell, cur.width = uint64(c.Dwell), uint64(c.IODepth)
 			s.main = append(s.main, cur)
 		case f.Job != job:
 		case f.Role == Main:
 			cur.perm = newPermutation(uint64(blocks), seed, random)
+			cur.dwell, cur.width = uint64(c.Dwell), uint64(c.IODepth)
 			s.main = append(s.main, cur)
 		case f.Role == Control:
 			cur.perm = newPermutation(uint64(blocks), seed, random)

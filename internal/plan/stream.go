@@ -23,6 +23,8 @@ type cursor struct {
 	start, step int64
 	perm        permutation
 	pos         uint64
+	dwell       uint64 // how often in succession; 0 or 1: once
+	width       uint64 // so many blocks at a time
 }
 
 // Every so many writes one goes to the files that are there to be judged.
@@ -31,8 +33,8 @@ const (
 	neighbourEvery = 32
 )
 
-// Next returns the next write of the stream. Without --overlap a block comes
-// again only after every other block of its file.
+// Next returns the next write of the stream. Without --overlap and --dwell a
+// block comes again only after every other block of its file.
 func (s *Stream) Next() Write {
 	n := s.n
 	s.n++
@@ -54,7 +56,7 @@ func (s *Stream) Next() Write {
 // files was written once: an upper bound with the files beside them.
 func (s *Stream) Round() (n uint64) {
 	for i := range s.main {
-		n += s.main[i].perm.n
+		n += s.main[i].round()
 	}
 	beside := uint64(0)
 	for _, c := range []*cursor{s.control, s.neighbour} {
@@ -76,11 +78,23 @@ func (s *Stream) Restart() {
 }
 
 func (c *cursor) next() Write {
-	b := c.perm.at(c.pos)
-	if c.pos++; c.pos == c.perm.n {
+	i := c.pos
+	if c.dwell > 1 {
+		i = (i/(c.dwell*c.width)*c.width + i%c.width) % c.perm.n
+	}
+	b := c.perm.at(i)
+	if c.pos++; c.pos == c.round() {
 		c.pos = 0
 	}
 	return Write{c.file, c.start + c.step*int64(b)}
+}
+
+// round is how many writes it takes until every block was written.
+func (c *cursor) round() uint64 {
+	if c.dwell > 1 {
+		return (c.perm.n + c.width - 1) / c.width * c.width * c.dwell
+	}
+	return c.perm.n
 }
 
 // permutation maps 0..n-1 onto itself: a four-round Feistel network over the
