@@ -3,6 +3,7 @@ package mmapdirty
 import (
 	"fmt"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -13,7 +14,15 @@ func (d *dirtier) visit(a *aim) {
 	ok := true
 	switch d.kind {
 	case Mmap:
+		if a.spent == nil {
+			d.store(a)
+			break
+		}
+		began := time.Now()
 		d.store(a)
+		if time.Since(began) >= faultTime {
+			a.spent.times++
+		}
 	case Write:
 		ok = d.write(a)
 	case Read:

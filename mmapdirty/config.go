@@ -95,6 +95,12 @@ type Strategy struct {
 	// StopAfterDirty makes a dirtier wait, after one visit, until that write
 	// has ended. Stay is then without effect.
 	StopAfterDirty bool
+	// Redirty makes an Mmap dirtier leave a write alone once it has made pages
+	// of it dirty anew so many times, not counting the act that a held write
+	// waits for: what a store into a page that is dirty already does is nothing.
+	// That a store made a page dirty is known by the time it took, that of a
+	// page fault. 0: it does not matter.
+	Redirty int
 	// YieldEvery is after how many visits to give up the CPU once
 	// (sched_yield), for an engine thread that waits for it; 0 for never.
 	YieldEvery int
@@ -165,6 +171,8 @@ func (s Strategy) check() error {
 		return fmt.Errorf("Strategy.Words %d: want 1..4096 (begin with DefaultStrategy)", s.Words)
 	case s.Stay < 1:
 		return fmt.Errorf("Strategy.Stay %d: want at least 1 (begin with DefaultStrategy)", s.Stay)
+	case s.Redirty < 0:
+		return fmt.Errorf("Strategy.Redirty %d: want 0 or more", s.Redirty)
 	case s.YieldEvery < 0:
 		return fmt.Errorf("Strategy.YieldEvery %d: want 0 or more", s.YieldEvery)
 	case s.Spin < 0 || s.Yields < 0:

@@ -30,13 +30,14 @@ type dirtier struct {
 	rnd     uint64
 	gen     uint64
 	looks   uint64
-	visits  int     // since the last sched_yield
-	idle    int     // looks in vain since the last act
-	last    visited // the write that was overlapped last
-	advice  int     // next of the madvise cycle
-	past    bool    // Fallocate: the next act is past the end of the write
-	mapSink uint64  // keeps loads from being dead
-	page    int64   // bytes
+	visits  int       // since the last sched_yield
+	idle    int       // looks in vain since the last act
+	last    visited   // the write that was overlapped last
+	spent   [][]spent // by table and slot, with Strategy.Redirty
+	advice  int       // next of the madvise cycle
+	past    bool      // Fallocate: the next act is past the end of the write
+	mapSink uint64    // keeps loads from being dead
+	page    int64     // bytes
 	ready   chan error
 	done    chan struct{}
 	exitErr error // valid once done is closed
@@ -50,6 +51,16 @@ type visited struct {
 	token uint64
 }
 
+// spent is how often a dirtier has made the pages of a write dirty anew.
+type spent struct {
+	token uint64
+	times int
+}
+
+// faultTime is how long a store takes at least that had to ask the kernel for
+// the page: others take a fiftieth of it, or a tenth where the TLB misses.
+const faultTime = 500 * time.Nanosecond
+
 // aim is what an act works on: a write in flight and the bytes to touch.
 type aim struct {
 	table  *Table
@@ -57,12 +68,13 @@ type aim struct {
 	h      *handle
 	off    int64
 	len    int
-	held   bool // the write waits for this act
+	held   bool   // the write waits for this act
+	spent  *spent // nil without Strategy.Redirty
 }
 
 func newDirtier(g *Group, k Kind, set, nth int) *dirtier {
 	id := g.cfg.WriterBase + len(g.dirtiers)
-	return &dirtier{
+	d := &dirtier{
 		g: g, id: id, kind: k, set: set, nth: nth,
 		place: g.cfg.Sets[set].Place,
 		how:   g.cfg.Sets[set].Strategy,
@@ -75,6 +87,12 @@ func newDirtier(g *Group, k Kind, set, nth int) *dirtier {
 		ready: make(chan error, 1),
 		done:  make(chan struct{}),
 	}
+	if k == Mmap && d.how.Redirty > 0 {
+		for _, t := range g.cfg.Tables {
+			d.spent = append(d.spent, make([]spent, t.Slots()))
+		}
+	}
+	return d
 }
 
 func (d *dirtier) openFiles() error {
@@ -175,7 +193,7 @@ func (d *dirtier) chase() (again bool) {
 		for stay := 1; ; stay++ {
 			d.visit(&a)
 			d.rest()
-			if d.how.StopAfterDirty || stay >= d.how.Stay || d.g.state.Load() != running {
+			if d.how.StopAfterDirty || stay >= d.how.Stay || d.g.state.Load() != running || a.spent != nil && a.spent.times >= d.how.Redirty {
 				break
 			}
 			d.looks++
@@ -264,7 +282,7 @@ func (d *dirtier) pick() (aim, bool) {
 			}
 		}
 		if target, ok := t.Pick(d.how.Order, r); ok {
-			if a, ok := d.aim(t, target); ok {
+			if a, ok := d.aim(t, target); ok && d.mind(&a, at) {
 				return a, true
 			}
 		}
@@ -273,6 +291,18 @@ func (d *dirtier) pick() (aim, bool) {
 		}
 	}
 	return aim{}, false
+}
+
+// mind says whether the pages of an aim are to be made dirty once more.
+func (d *dirtier) mind(a *aim, table int) bool {
+	if d.spent == nil {
+		return true
+	}
+	a.spent = &d.spent[table][a.target.Slot]
+	if a.spent.token != a.target.token {
+		*a.spent = spent{token: a.target.token}
+	}
+	return a.spent.times < d.how.Redirty
 }
 
 // aim says which bytes to touch for a target, false if there are none for this
@@ -342,11 +372,25 @@ func (d *dirtier) rest() {
 		d.nap(d.how.Rest)
 	}
 	if d.how.YieldEvery > 0 {
-		if d.visits++; d.visits >= d.how.YieldEvery {
+		if d.visits++; d.visits >= d.how.YieldEvery && !d.awaited() {
 			d.visits = 0
 			schedYield()
 		}
 	}
+}
+
+// awaited says whether an engine thread waits for a dirtier: to yield to it
+// would be in vain.
+func (d *dirtier) awaited() bool {
+	if !d.kind.Dirties() || d.place != Same {
+		return false
+	}
+	for _, t := range d.g.cfg.Tables {
+		if t.holding() {
+			return true
+		}
+	}
+	return false
 }
 
 // nap sleeps in the kernel; a signal may end it early, which does no harm.

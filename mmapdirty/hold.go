@@ -38,10 +38,10 @@ func (t *Table) Await(limit time.Duration) {
 }
 
 const (
-	looksPerClock = 8
+	looksPerClock = 4
 	// spinLimit is how long a dirtier on another CPU may take for a page that
-	// is in the cache.
-	spinLimit = 10 * time.Microsecond
+	// is dirty already; one on this CPU cannot run meanwhile.
+	spinLimit = time.Microsecond
 )
 
 func (t *Table) holding() bool {
