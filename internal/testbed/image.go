@@ -46,6 +46,7 @@ func (b *Bed) makeImage(ctx context.Context) (err error) {
 		return err
 	}
 	b.device = b.loop.path
+	b.loop.setStable(b.plan.StablePages)
 	if b.plan.LoopDirectIO {
 		if err := b.loop.asDirect(); err != nil {
 			return err

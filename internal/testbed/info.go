@@ -30,6 +30,7 @@ type Info struct {
 	DIOOffsetAlign   uint32
 	DirectIO         string // "yes", "no: why" or "unknown": whether O_DIRECT goes past the page cache
 	LoopDirectIO     string // "yes" or "no", whether the loop device opens its image with O_DIRECT; "" without one
+	StablePages      bool   // the device asks for it: who would alter a page under writeback waits, holding its lock
 	DataJournal      bool   // data=journal
 }
 
@@ -59,6 +60,7 @@ func (b *Bed) look() error {
 		return err
 	}
 	i.LogicalBlockSize = logicalBlock(mountDevice(m))
+	i.StablePages = queueFact(mountDevice(m), stablePages) == "1"
 	i.Stack = stack(m, 0)
 	if b.loop != nil {
 		i.LoopDirectIO = map[bool]string{true: "yes", false: "no"}[b.loop.direct()]

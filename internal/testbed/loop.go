@@ -68,6 +68,23 @@ func (l *loopDevice) asDirect() error {
 
 func (l *loopDevice) sys() string { return fmt.Sprintf("/sys/block/loop%d", l.number) }
 
+// stablePages is an attribute of a device's queue, as RAID 5 and devices that
+// check sums have it set. The file system looks at it when it is mounted
+// (setup_bdev_super in fs/super.c).
+const stablePages = "stable_writes"
+
+// setStable asks for stable pages or takes that back. It outlives the
+// attachment. Where the kernel has no such attribute nothing happens.
+func (l *loopDevice) setStable(want bool) {
+	path, value := l.sys()+"/queue/"+stablePages, "0"
+	if want {
+		value = "1"
+	}
+	if readFact(path) != value {
+		os.WriteFile(path, []byte(value), 0)
+	}
+}
+
 // direct says whether the device opens its image with O_DIRECT.
 func (l *loopDevice) direct() bool { return readFact(l.sys(), "loop/dio") == "1" }
 
@@ -129,6 +146,7 @@ func configureLoopInSteps(fd, image int, info *unix.LoopInfo64) error {
 // is when its last user is gone.
 func (l *loopDevice) detach(tag string, wait time.Duration) error {
 	if l.fd >= 0 {
+		l.setStable(false) // the next one to use the device has not asked for it
 		err := unix.IoctlSetInt(l.fd, unix.LOOP_CLR_FD, 0)
 		unix.Close(l.fd)
 		l.fd = -1

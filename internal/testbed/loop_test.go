@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"diostress/internal/need"
 )
 
 // TestLoopByEitherWay: the ioctls of kernels before 5.8 attach as the one of
@@ -126,4 +128,33 @@ func TestLoopThatStaysInUse(t *testing.T) {
 	}
 	holder.kill()
 	until(t, "it detaches with its last user", func() bool { return !boundTo(l.number, tag) })
+}
+
+// TestStablePages: the mounted file system sees the device ask for it, and the
+// next user of the device does not.
+func TestStablePages(t *testing.T) {
+	machine(t)
+	b := open(t, Spec{Need: 1 << 20, StablePages: true})
+	attribute := b.loop.sys() + "/queue/" + stablePages
+	if _, err := os.Stat(attribute); err != nil {
+		if b.Info().StablePages {
+			t.Errorf("%s is not there, and yet the device is said to ask for stable pages", attribute)
+		}
+		need.Skip(t, need.Module, err.Error())
+	}
+	if !b.Info().StablePages {
+		t.Error("the device does not ask for stable pages")
+	}
+	must(t, b.Unmount())
+	must(t, b.Remount())
+	if !b.Info().StablePages {
+		t.Error("not after mounting again")
+	}
+	must(t, b.Close())
+	if v := readFact(attribute); v != "0" {
+		t.Errorf("%s is %q when all is given back", attribute, v)
+	}
+	if plain := open(t, Spec{Need: 1 << 20}); plain.Info().StablePages {
+		t.Error("a device that was not told to asks for stable pages")
+	}
 }

@@ -42,6 +42,7 @@ type Spec struct {
 
 	ImageDir     string // where the image goes; "": /dev/shm if it fits, else os.TempDir()
 	LoopDirectIO bool   // let the loop device open the image with O_DIRECT
+	StablePages  bool   // let the loop device ask for stable pages, where the kernel lets it (since 5.10); see Info.StablePages
 
 	Directory string // work in a private subdirectory of this one; nothing is mounted
 
