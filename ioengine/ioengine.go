@@ -80,6 +80,7 @@ type Options struct {
 	BufSize       int      // bytes of one buffer; buffers lie back to back in Arena
 	FixedBufs     bool     // io_uring: register Arena, use WRITE_FIXED
 	RegisterFiles bool     // io_uring: register Files
+	ForceAsync    bool     // io_uring: IOSQE_ASYNC, no attempt to issue without blocking: a worker of the kernel takes every request
 	UringFlags    []string // names of UringFlagNames
 	SQPollIdle    time.Duration
 }

@@ -26,6 +26,7 @@ func variants() []variant {
 		{"defer_taskrun", flags("defer_taskrun")},
 		{"coop_taskrun", flags("coop_taskrun")},
 		{"fixed", func(o *ioengine.Options) { o.FixedBufs, o.RegisterFiles = true, true }},
+		{"force_async", func(o *ioengine.Options) { o.ForceAsync, o.RegisterFiles = true, true }},
 		{"sqpoll_fixed", func(o *ioengine.Options) {
 			flags("sqpoll", "single_issuer")(o)
 			o.FixedBufs, o.RegisterFiles = true, true

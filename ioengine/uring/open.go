@@ -36,7 +36,7 @@ type Engine struct {
 	ring     *giouring.Ring
 	params   rawParams
 	files    []int32 // sqe.fd of each Options.Files entry
-	sqeFlags uint8   // IOSQE_FIXED_FILE with registered files
+	sqeFlags uint8   // IOSQE_FIXED_FILE with registered files, IOSQE_ASYNC
 	sqpoll   bool
 	depth    int
 	inflight int
@@ -109,6 +109,9 @@ func open(o ioengine.Options, regionMax uintptr) (_ *Engine, err error) {
 	}
 	for i, fd := range o.Files {
 		e.files[i] = int32(fd)
+	}
+	if o.ForceAsync {
+		e.sqeFlags = giouring.SqeAsync
 	}
 	// giouring keeps the fields of Params to itself, and there is no other
 	// way to set the idle time or to learn the features.
@@ -186,6 +189,9 @@ func (e *Engine) Features() []string {
 	}
 	if e.sqeFlags&giouring.SqeFixedFile != 0 {
 		out = append(out, "fixed_files")
+	}
+	if e.sqeFlags&giouring.SqeAsync != 0 {
+		out = append(out, "force_async")
 	}
 	for _, f := range featureTable() {
 		if e.params.features&f.bit != 0 {

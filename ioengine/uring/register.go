@@ -83,6 +83,6 @@ func (e *Engine) registerFiles() error {
 	for i := range e.files {
 		e.files[i] = int32(i)
 	}
-	e.sqeFlags = giouring.SqeFixedFile
+	e.sqeFlags |= giouring.SqeFixedFile
 	return nil
 }
