@@ -20,13 +20,22 @@ var ErrTruncated = errors.New("the log ends in the middle of a run")
 // maxLine bounds one line of a log, bytes.
 const maxLine = 64 << 20
 
-// OpenLog opens a log for ReadLog, decompressing what ends in .zst.
+// zstdMagic begins a zstd frame (RFC 8878, section 3.1.1).
+var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
+
+// OpenLog opens a log for ReadLog, decompressing what is compressed.
 func OpenLog(path string) (io.ReadCloser, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	if !strings.HasSuffix(path, ".zst") {
+	var head [4]byte
+	n, err := f.ReadAt(head[:], 0)
+	if err != nil && err != io.EOF {
+		f.Close()
+		return nil, err
+	}
+	if !bytes.Equal(head[:n], zstdMagic) {
 		return f, nil
 	}
 	z, err := zstd.NewReader(f, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(64<<20))
