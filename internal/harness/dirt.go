@@ -75,7 +75,7 @@ func (d *dirt) start() error {
 		gentle.CPUs = nil
 		// It looks for one write in thirty-two: now and then is often enough,
 		// and leaves the processor to the others.
-		gentle.Order, gentle.Stay, gentle.StopAfterDirty = mmapdirty.Random, 1, false
+		gentle.Order, gentle.Stay, gentle.StopAfterDirty, gentle.Redirty = mmapdirty.Random, 1, false, 0
 		gentle.Spin, gentle.Yields, gentle.Sleep = 0, 0, 100*time.Microsecond
 		d.sets = append(d.sets, mmapdirty.Set{
 			Spec: mmapdirty.Spec{}.With(mmapdirty.Write, 1), Files: beside, Place: mmapdirty.Neighbour, Strategy: gentle,
@@ -129,7 +129,7 @@ const (
 )
 
 func strategy(s *plan.Strategy) (mmapdirty.Strategy, error) {
-	how := mmapdirty.Strategy{Words: s.Words, Stay: s.Stay, StopAfterDirty: s.StopAfter, YieldEvery: s.YieldEvery,
+	how := mmapdirty.Strategy{Words: s.Words, Stay: s.Stay, StopAfterDirty: s.StopAfter, Redirty: s.Redirty, YieldEvery: s.YieldEvery,
 		Spin: s.Spin, Yields: s.Yields, Sleep: s.Sleep, MaxSleep: s.MaxSleep}
 	switch s.Pick {
 	case "newest":
@@ -214,9 +214,9 @@ func (d *dirt) ranges() []ledger.FileEpoch {
 	return out
 }
 
-func (d *dirt) sums() (out []ledger.DirtierSum, overlaps uint64) {
+func (d *dirt) sums() (out []ledger.DirtierSum, overlaps, targets uint64) {
 	if d.group == nil {
-		return nil, 0
+		return nil, 0, 0
 	}
 	for _, s := range d.group.Stats() {
 		var errs uint64
@@ -225,10 +225,11 @@ func (d *dirt) sums() (out []ledger.DirtierSum, overlaps uint64) {
 				errs += n
 			}
 		}
-		out = append(out, ledger.DirtierSum{Kind: s.Kind.String(), Count: s.Dirtiers, Operations: s.Operations, Overlaps: s.Overlaps, Faults: s.Faults, Errors: errs})
+		out = append(out, ledger.DirtierSum{Kind: s.Kind.String(), Count: s.Dirtiers, Operations: s.Operations, Overlaps: s.Overlaps, Targets: s.Targets, Faults: s.Faults, Errors: errs})
 		if s.Kind.Dirties() {
 			overlaps += s.Overlaps
+			targets += s.Targets
 		}
 	}
-	return out, overlaps
+	return out, overlaps, targets
 }

@@ -105,7 +105,7 @@ func (r *run) startWorkers() error {
 		if err := <-w.ready; err != nil && first == nil {
 			first = fmt.Errorf("%s: %w", r.Engine, err)
 			if errors.Is(err, ioengine.ErrUnsupported) {
-				first = fmt.Errorf("%w: %w", ErrUnsupported, first)
+				first = fmt.Errorf("%w: %w", ErrUnsupported, err)
 			}
 		} else if err == nil {
 			w.alive = true

@@ -98,7 +98,7 @@ func (r *run) sums() {
 		t.Jobs = append(t.Jobs, j)
 	}
 	t.Fsync = ledger.SyncSum{Calls: r.rec.calls, EIO: r.rec.eio}
-	t.Dirtiers, t.Overlaps = r.dirt.sums()
+	t.Dirtiers, t.Overlaps, t.Targets = r.dirt.sums()
 	t.RetryWanted = r.cfg.Retry
 	t.Series = r.series.list
 }
