@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 
 	"diostress/internal/kernel"
 	"diostress/internal/testbed"
@@ -46,6 +47,9 @@ func runHelp(_ context.Context, args []string, stdout, stderr io.Writer) int {
 func runClean(_ context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 {
 		return usageError(stderr, "", fmt.Errorf("clean: unexpected argument %q; valid: none", args[0]))
+	}
+	if uid := os.Geteuid(); uid != 0 {
+		fmt.Fprintf(stdout, "not root: only what runs of uid %d have left is looked for\n", uid)
 	}
 	n, err := testbed.Clean(stdout)
 	traces, terr := kernel.CleanTracing()

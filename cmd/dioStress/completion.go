@@ -41,7 +41,7 @@ func bashCompletion() string {
 		flags = append(flags, "--"+o.name)
 		switch {
 		case len(o.words) > 0:
-			fmt.Fprintf(&cases, "    --%s) COMPREPLY=($(compgen -W '%s' -- \"$cur\")); return ;;\n", o.name, strings.Join(o.words, " "))
+			fmt.Fprintf(&cases, "    --%s) _dioStress_list '%s'; return ;;\n", o.name, strings.Join(o.words, " "))
 		case isPath(&o):
 			fmt.Fprintf(&cases, "    --%s) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n", o.name)
 		case o.arg != "":
@@ -52,6 +52,12 @@ func bashCompletion() string {
 		names = append(names, c.name)
 	}
 	return fmt.Sprintf(`# bash completion for dioStress
+# words of a list: what is behind the last comma is completed
+_dioStress_list() {
+  local before=""
+  case $cur in *,*) before="${cur%%,*}," ;; esac
+  COMPREPLY=($(compgen -P "$before" -W "$1" -- "${cur##*,}"))
+}
 _dioStress() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
   # bash splits --flag=value at the = sign

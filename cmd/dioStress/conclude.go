@@ -51,15 +51,16 @@ func (x *session) broken(format string, args ...any) {
 // skip notes what cannot run here.
 func (x *session) skip(what, why string) {
 	x.res.Skipped = append(x.res.Skipped, verdict.Skip{Name: what, Reason: why})
-	fmt.Fprintf(x.stderr, "dioStress: %s: %s: skipped\n", what, why)
-	if x.s.enginesNamed && len(x.matrix()) == 1 {
-		// What was asked for by name and cannot run is no pass.
-		if rank(x.res.Verdict) <= rank(verdict.Unsupported) || x.res.Reason == "" {
-			x.res.Verdict, x.res.Reason = verdict.Unsupported, what+": "+why
-		}
-		return
-	}
+	fmt.Fprintf(x.stderr, "dioStress: %s: %s\n", what, why)
 	x.worsen(verdict.Unsupported, what+": "+why)
+}
+
+// notRun lists what an interrupt kept from being run.
+func (x *session) notRun(c cell, engines []string) {
+	x.res.Interrupted = true
+	for _, e := range engines {
+		x.res.Skipped = append(x.res.Skipped, verdict.Skip{Name: x.name(c, e), Reason: "not run: interrupted before its turn"})
+	}
 }
 
 // conclude gives a session without any run a verdict.
@@ -70,6 +71,10 @@ func (x *session) conclude() {
 		if !r.Interrupted {
 			r.Reason = "nothing was run"
 		}
+	}
+	// What was asked for by name and cannot run is no pass.
+	if x.lacking != "" && rank(r.Verdict) <= rank(verdict.Unsupported) {
+		r.Verdict, r.Reason = verdict.Unsupported, x.lacking
 	}
 	if x.s.loops > 1 {
 		r.Flaky = flaky(r.Runs)

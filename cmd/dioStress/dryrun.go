@@ -26,7 +26,7 @@ func dryRun(s *settings, stdout, stderr io.Writer) int {
 			{"direct writes", fmt.Sprintf("%s of %s, iodepth %d, numjobs %d (%s range)", cfg.RW, plan.FormatSize(int64(cfg.BS)), cfg.IODepth, cfg.NumJobs, cfg.Range)},
 			{"files and buffers", fmt.Sprintf("layout %s, buffer %s", firstOf(cfg.Layout, plan.LayoutWritten), firstOf(cfg.Buffer, plan.BufferAnon))},
 			{"dirtiers", cfg.DirtyString()},
-			{"checks", fmt.Sprintf("verify %s, trace %s, retry %d, epoch %s s, stuck after %s s", cfg.Verify, cfg.Trace, cfg.Retry, plan.FormatTime(cfg.Epoch), plan.FormatTime(cfg.StuckTimeout))},
+			{"checks", fmt.Sprintf("verify %s, trace %s, retry %d, epoch %v, stuck after %v", cfg.Verify, cfg.Trace, cfg.Retry, cfg.Epoch, cfg.StuckTimeout)},
 			{"runtime", fmt.Sprintf("%s s for each engine", plan.FormatTime(cfg.Runtime))},
 			{"seed", fmt.Sprintf("%#x", cfg.Seed)},
 		}
@@ -53,5 +53,9 @@ func whereText(c *plan.Config) string {
 	case c.Device != "":
 		return fmt.Sprintf("%s on %s, which is formatted", firstOf(c.FS, c.FSConfig, "ext4"), c.Device)
 	}
-	return fmt.Sprintf("private %s in an image", firstOf(c.FSConfig, c.FS, "ext4"))
+	text := "private " + firstOf(c.FS, "ext4")
+	if c.FSConfig != "" {
+		text += ", config " + c.FSConfig
+	}
+	return text + ", in an image"
 }

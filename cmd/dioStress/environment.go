@@ -44,6 +44,9 @@ func (x *session) describe(i testbed.Info) {
 	e.FSType, e.FSConfig, e.FSBlockSize = i.FS, i.Config, int(i.BlockSize)
 	e.MkfsOptions, e.MountOptions = strings.Join(i.MkfsOptions, " "), i.MountOptions
 	e.Device, e.DeviceStack, e.LogicalBlock = i.Device, i.Stack, int(i.LogicalBlockSize)
+	if i.StablePages {
+		e.Device += " (asks for stable pages)"
+	}
 	e.DIOMemAlign, e.DIOOffAlign = int(i.DIOMemAlign), int(i.DIOOffsetAlign)
 }
 

@@ -19,7 +19,7 @@ func runJudge(_ context.Context, args []string, stdout, stderr io.Writer) int {
 	var flags []string
 	for _, a := range args {
 		switch {
-		case strings.HasPrefix(a, "-") && a != "-" || len(flags) > 0 && wantsValue(flags[len(flags)-1]):
+		case strings.HasPrefix(a, "-") || len(flags) > 0 && wantsValue(flags[len(flags)-1]):
 			flags = append(flags, a)
 		case path == "":
 			path = a

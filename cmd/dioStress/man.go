@@ -23,7 +23,7 @@ func manPage() string {
 	p(".SH NAME\ndioStress \\- collide direct writes with the page cache and judge every completion")
 	p(".SH SYNOPSIS\n.B dioStress\n[\\fIflags\\fR]")
 	for _, c := range commands() {
-		p(".br\n.B dioStress %s\n%s", c.name, roff(c.args))
+		p(".br\n%s", strings.TrimSpace(`\fBdioStress `+c.name+`\fR `+roff(c.args)))
 	}
 	p(".SH DESCRIPTION\n%s", roff(strings.TrimSpace(synopsis)))
 	p(".PP\n%s", roff("Run without flags, as root, it makes a private ext4 file system in an image, works on it with every engine in turn, checks and removes it. The report says first whether the kernel misbehaved, then what it did."))
@@ -42,7 +42,7 @@ func manPage() string {
 			if o.arg != "" {
 				head += ` \fI` + roff(o.arg) + `\fR`
 			}
-			p(".TP\n%s\n%s", head, roff(sentence(o.about)))
+			p(".TP\n%s\n%s", head, roff(sentence(o.text())))
 		}
 	}
 	p(".SH EXIT STATUS")
@@ -74,10 +74,11 @@ func roff(s string) string {
 
 // sentence begins a phrase with a capital and ends it with a full stop.
 func sentence(s string) string {
-	if s == "" {
-		return s
+	first, _, _ := strings.Cut(s, " ")
+	if strings.IndexFunc(first, func(r rune) bool { return r < 'a' || r > 'z' }) < 0 {
+		s = strings.ToUpper(s[:min(1, len(s))]) + s[min(1, len(s)):]
 	}
-	return strings.ToUpper(s[:1]) + s[1:] + "."
+	return strings.TrimRight(s, ".") + "."
 }
 
 type exitRow struct {

@@ -26,16 +26,39 @@ func (s *settings) outputPath(format string) string {
 // anything.
 func (s *settings) checkOutputs() error {
 	for _, f := range s.formats {
-		if p := s.outputPath(f); p != "-" {
-			if err := writable("--output", p); err != nil {
-				return err
-			}
+		p := s.outputPath(f)
+		if p == "-" {
+			continue
+		}
+		if sameFile(p, s.completions) {
+			return fmt.Errorf("--completions %s is where a report goes as well; valid: a file of its own", s.completions)
+		}
+		if err := writable("--output", p); err != nil {
+			return err
 		}
 	}
-	if s.completions != "" {
-		return writable("--completions", s.completions)
+	switch s.completions {
+	case "":
+		return nil
+	case "-":
+		return errors.New("--completions -: the log cannot go to standard output; valid: a file")
 	}
-	return nil
+	return writable("--completions", s.completions)
+}
+
+// sameFile says whether two paths lead to one file, which need not exist.
+func sameFile(a, b string) bool {
+	if b == "" {
+		return false
+	}
+	x, err1 := os.Stat(a)
+	y, err2 := os.Stat(b)
+	if err1 == nil && err2 == nil {
+		return os.SameFile(x, y)
+	}
+	a, err1 = filepath.Abs(a)
+	b, err2 = filepath.Abs(b)
+	return err1 == nil && err2 == nil && a == b
 }
 
 func writable(flag, path string) error {
@@ -55,10 +78,13 @@ func writable(flag, path string) error {
 	if st, err := os.Stat(dir); err != nil || !st.IsDir() {
 		return fmt.Errorf("%s %s: there is no directory %s", flag, path, dir)
 	}
-	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
+	// Some places refuse new files whatever their mode says, /proc for one.
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
 		return fmt.Errorf("%s %s: no file can be made in %s: %v", flag, path, dir, err)
 	}
-	return nil
+	f.Close()
+	return os.Remove(path)
 }
 
 // report writes the result in every format and returns the exit status. The
@@ -69,15 +95,17 @@ func (x *session) report() int {
 	last := x.stdout
 	for _, f := range x.s.formats {
 		p := x.s.outputPath(f)
-		where = append(where, p)
 		if p == "-" && f != "text" {
 			last = x.stderr
 		}
 		if err := x.writeReport(p, f); err != nil {
-			fmt.Fprintf(x.stderr, "dioStress: report %s: %v\n", p, err)
-			fmt.Fprintln(last, report.ResultLine(x.res, p))
-			return styled(x.s.exitStyle, exitBroken)
+			x.broken("report %s: %v", p, err)
+			continue
 		}
+		where = append(where, p)
+	}
+	if len(where) == 0 {
+		where = []string{"none"}
 	}
 	fmt.Fprintln(last, report.ResultLine(x.res, strings.Join(where, ",")))
 	return styled(x.s.exitStyle, exitStatus(x.res))

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"diostress/internal/testbed"
 	"diostress/internal/verdict"
@@ -15,6 +17,10 @@ import (
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 {
 		if c := findCommand(args[0]); c != nil {
+			if slices.ContainsFunc(args[1:], func(a string) bool { return a == "--help" || a == "-h" }) {
+				fmt.Fprintf(stdout, "Usage: dioStress %s\n\n%s\n", strings.TrimSpace(c.name+" "+c.args), sentence(c.about))
+				return exitPass
+			}
 			return c.run(ctx, args[1:], stdout, stderr)
 		}
 	}

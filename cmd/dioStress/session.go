@@ -28,7 +28,8 @@ type session struct {
 	began          time.Time
 	log            *ledger.Log
 	view           *view
-	cells          int // runs that were judged
+	cells          int    // runs that were judged
+	lacking        string // an engine that was named and cannot run here, and why
 }
 
 func newSession(s *settings, stdout, stderr io.Writer) *session {
@@ -96,7 +97,7 @@ func spec(c *plan.Config) testbed.Spec {
 	need := plan.New(*c).Bytes()
 	return testbed.Spec{
 		FS: c.FS, Config: c.FSConfig, MkfsOptions: c.MkfsOptions, MountOptions: c.MountOptions, Need: need + need/8 + 1<<20,
-		ImageDir: c.ImageDir, Directory: c.Directory, Device: c.Device, DestroyData: c.DestroyData,
+		ImageDir: c.ImageDir, StablePages: c.StablePages, Directory: c.Directory, Device: c.Device, DestroyData: c.DestroyData,
 	}
 }
 
@@ -157,8 +158,8 @@ func (x *session) work(ctx context.Context) {
 	defer stop()
 	for _, c := range x.matrix() {
 		if ctx.Err() != nil {
-			x.res.Interrupted = true
-			break
+			x.notRun(c, x.config(c).Engines)
+			continue
 		}
 		x.cell(ctx, c)
 		if x.res.Stuck {
@@ -178,7 +179,7 @@ func (x *session) cell(ctx context.Context, c cell) {
 	bed, err := testbed.Open(ctx, spec(&cfg))
 	switch {
 	case ctx.Err() != nil:
-		x.res.Interrupted = true
+		x.notRun(c, cfg.Engines)
 		if err == nil {
 			bed.Close()
 		}
@@ -190,26 +191,16 @@ func (x *session) cell(ctx context.Context, c cell) {
 		x.broken("%v", err)
 		return
 	}
-	defer func() {
-		if x.res.Stuck {
-			// The kernel does not let go of it; 'dioStress clean' removes it
-			// once this process is gone.
-			fmt.Fprintln(x.stderr, "dioStress: the file system is in use by writes that do not come back; 'dioStress clean' removes it when they have")
-			return
-		}
-		if err := bed.Close(); err != nil {
-			x.broken("%v", err)
-		}
-	}()
+	defer x.away(bed)
 	info := bed.Info()
 	x.describe(info)
 	if lb := info.LogicalBlockSize; lb > 0 && int64(cfg.BS)%lb != 0 {
 		x.skip(firstOf(x.cellName(c), "file system"), fmt.Sprintf("--bs %d is not a multiple of the logical block, %d bytes", cfg.BS, lb))
 		return
 	}
-	for _, name := range cfg.Engines {
+	for i, name := range cfg.Engines {
 		if ctx.Err() != nil {
-			x.res.Interrupted = true
+			x.notRun(c, cfg.Engines[i:])
 			return
 		}
 		x.engine(ctx, c, cfg, bed, name)
@@ -218,6 +209,27 @@ func (x *session) cell(ctx context.Context, c cell) {
 		}
 	}
 }
+
+// away removes what Open made. After a run that got stuck the kernel may not
+// let go of it: then it is left to 'dioStress clean', once this process is gone.
+func (x *session) away(bed *testbed.Bed) {
+	closed := make(chan error, 1)
+	go func() { closed <- bed.Close() }()
+	var patience <-chan time.Time
+	if x.res.Stuck {
+		patience = time.After(stuckPatience)
+	}
+	select {
+	case err := <-closed:
+		if err != nil {
+			x.broken("%v", err)
+		}
+	case <-patience:
+		fmt.Fprintln(x.stderr, "dioStress: the file system is in use by writes that do not come back; 'dioStress clean' removes it when they have")
+	}
+}
+
+const stuckPatience = 10 * time.Second
 
 // able returns the engines that have what the cell's scenario needs, and lists
 // the others as skipped.
@@ -257,6 +269,9 @@ func (x *session) engine(ctx context.Context, c cell, cfg plan.Config, bed *test
 	switch {
 	case errors.Is(err, harness.ErrUnsupported):
 		x.skip(run, err.Error())
+		if x.s.enginesNamed && cfg.Scenario == "" && len(x.s.fsConfigs) <= 1 {
+			x.lacking = run + ": " + err.Error()
+		}
 		return
 	case err != nil:
 		x.broken("%s: %v", run, err)

@@ -159,7 +159,7 @@ func assemble(values []*value, scenario string) (*settings, error) {
 		if err := v.opt.set(s, v.text); err != nil {
 			return s, fmt.Errorf("--%s: %w", v.opt.name, err)
 		}
-		if v.opt.name != "seed" {
+		if v.opt.name != "seed" && v.opt.name != "dry-run" {
 			s.typed = append(s.typed, flagText(v))
 		}
 	}
@@ -180,6 +180,10 @@ func (s *settings) base() error {
 	s.cfg.Profile = s.profile
 	return nil
 }
+
+// leastStuck is the least --stuck-timeout: on a loaded machine a write can be
+// out for a second without anything being wrong.
+const leastStuck = 2 * time.Second
 
 // complete fills in what follows from the rest, and checks it.
 func (s *settings) complete(verifyGiven, traceGiven bool) error {
@@ -206,6 +210,10 @@ func (s *settings) complete(verifyGiven, traceGiven bool) error {
 	switch {
 	case s.loops < 1 || s.loops > 100000:
 		return fmt.Errorf("--loops %d is out of range; valid: 1 to 100000", s.loops)
+	case c.StuckTimeout < leastStuck:
+		return fmt.Errorf("--stuck-timeout %s is too short to tell a stuck write from a busy machine; valid: 2s and more", c.StuckTimeout)
+	case c.DestroyData && c.Device == "":
+		return errors.New("--destroy-data has no place without --device")
 	case s.statusEvery < 0:
 		return fmt.Errorf("--status-interval %s is not valid", plan.FormatTime(s.statusEvery))
 	case len(s.fsConfigs) > 0 && c.Directory != "":

@@ -45,7 +45,7 @@ func usage() string {
 			if o.arg != "" {
 				head += " " + o.arg
 			}
-			writeOption(&b, head, o.about)
+			writeOption(&b, head, o.text())
 		}
 	}
 	b.WriteString("\nSizes take k, M, G (powers of 1024), times take us, ms, s, m, h, d (a bare number is seconds).\n\nExamples:\n")

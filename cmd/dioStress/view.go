@@ -181,7 +181,7 @@ func (v *view) statusJSON() {
 		return
 	}
 	v.wipe()
-	fmt.Fprintf(v.w, "%s\n", report.StatusJSON(v.now.status(&v.now.lastJSON)))
+	fmt.Fprintf(v.w, "%s", report.StatusJSON(v.now.status(&v.now.lastJSON)))
 }
 
 // counters answers SIGUSR1.
