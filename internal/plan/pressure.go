@@ -67,7 +67,9 @@ func Collide() Pressure {
 	return Pressure{{{Of: PreWriteFailures, Min: 100}, {Of: Overlaps, Min: 1000}}}
 }
 
-// collide is that of a scenario which is about each of its writes.
-func collide(writes uint64) Pressure {
-	return append(Pressure{{{Of: Writes, Min: writes}}}, Collide()...)
+// collide is that of a scenario which is about each of its writes: so many of
+// them, and so many of these overlapped where collisions cannot be counted. A
+// scenario whose writes are slow overlaps few in a short run.
+func collide(writes, overlapped uint64) Pressure {
+	return Pressure{{{Of: Writes, Min: writes}}, {{Of: PreWriteFailures, Min: 100}, {Of: Overlaps, Min: overlapped}}}
 }

@@ -73,7 +73,7 @@ func Scenarios() []Scenario {
 			Failed: "2.6.18 to 2.6.20: -EIO over -EIOCBQUEUED, the iocb was completed twice (65b8291c4000, 2.6.21); up to 2.6.26: -EIO and no write at all (6ccfa806a9cf, 2.6.27); " +
 				"6.14-rc: a dirty folio counted as dropped (4a9e23159fd3, fixed by 927289988068); xfstests generic/208",
 			Expects:  "no EIO in a completion without a device that failed; every failed invalidation as a buffered fallback or as EIO at fsync",
-			Pressure: Pressure{{{Of: PreWriteFailures, Min: 100}, {Of: InvalidationEIO, Min: 5}, {Of: Overlaps, Min: 200}}},
+			Pressure: Pressure{{{Of: PreWriteFailures, Min: 100}, {Of: InvalidationEIO, Min: 5}, {Of: Overlaps, Min: 50}}},
 			apply: func(c *Config) {
 				work(c, 1<<20, 16<<20, 4, "randwrite", Dirty{"write", 1}, Dirty{"fsync", 1})
 				c.Strategy.Pick = "oldest"
@@ -158,7 +158,7 @@ func Scenarios() []Scenario {
 			Failed: "ext4 before 1c9114f9c0f1: truncate freed blocks that direct I/O was still submitted to; " +
 				"before 266991b13890: truncate between a write and the conversion of its extent; xfstests generic/299",
 			Expects:  "a word may also be zero; nothing that was cut off comes back. Stores past the end are faults, and counted",
-			Pressure: Pressure{{{Of: Acts, Kind: "truncate", Min: 50}}, {{Of: PreWriteFailures, Min: 100}, {Of: Overlaps, Min: 1000}}},
+			Pressure: Pressure{{{Of: Acts, Kind: "truncate", Min: 50}}, {{Of: PreWriteFailures, Min: 100}, {Of: Overlaps, Min: 100}}},
 			apply: func(c *Config) {
 				work(c, 4<<10, 1<<20, 8, "randwrite", Dirty{"mmap", 1}, Dirty{"truncate", 1})
 			},
@@ -207,7 +207,7 @@ func Scenarios() []Scenario {
 			Failed: "btrfs before 914ee295af41: pwrite from a mapping of the same page never came back (xfstests generic/248); " +
 				"gfs2 before b01b2d72da25, btrfs before 51bd9563b678 (5.16): deadlock in the fault (generic/647, 729)",
 			Expects:  "every write completes in full, with the bytes that the mapping held",
-			Pressure: Pressure{{{Of: UnmappedBuffers, Min: 300}}, {{Of: PreWriteFailures, Min: 100}, {Of: Overlaps, Min: 1000}}},
+			Pressure: Pressure{{{Of: UnmappedBuffers, Min: 300}}, {{Of: PreWriteFailures, Min: 100}, {Of: Overlaps, Min: 300}}},
 			apply: func(c *Config) {
 				work(c, 4<<10, 512<<10, 4, "randwrite", Dirty{"mmap", 1})
 				c.Buffer = BufferSelfMmap
@@ -218,7 +218,7 @@ func Scenarios() []Scenario {
 			Provokes: "the data come from memory that was never written, which is the kernel's one zero page, pinned by every write in flight",
 			Failed:   "before c8070b787519 (6.5): every write took a pin of the zero page, whose count has room for two million",
 			Expects:  "a block that a write completed on is zero where no dirtier stored; which write it was cannot be told",
-			Pressure: collide(300),
+			Pressure: collide(300, 300),
 			apply: func(c *Config) {
 				work(c, 4<<10, 512<<10, 8, "randwrite", Dirty{"mmap", 1})
 				c.Buffer = BufferZero
@@ -230,7 +230,7 @@ func Scenarios() []Scenario {
 			Failed: "2.6.20 to 2.6.24: an error of the sync over -EIOCBQUEUED, the iocb was completed twice (fixed by 2.6.32); " +
 				"btrfs before 8184620ae212: not durable with NOWAIT",
 			Expects:  "EIO in a completion is legal here, and only here, without a device that failed",
-			Pressure: collide(300),
+			Pressure: collide(300, 30),
 			apply: func(c *Config) {
 				work(c, 4<<10, 512<<10, 8, "randwrite", Dirty{"mmap", 1}, Dirty{"write", 1})
 				c.Strategy.Pick = "oldest"
@@ -243,7 +243,7 @@ func Scenarios() []Scenario {
 			Failed:   "6.3: pages of one folio that are not consecutive taken for consecutive, so that other memory was written (57bebf807e2a, fixed by 776617db78c6, 6.4; CVE-2023-2598)",
 			Expects:  "as every run; the poison put into a buffer after its reap never reaches the disk",
 			Engines:  uring,
-			Pressure: collide(300),
+			Pressure: collide(300, 300),
 			apply: func(c *Config) {
 				work(c, 4<<10, 512<<10, 8, "randwrite", Dirty{"mmap", 1})
 				c.FixedBufs, c.RegisterFiles = true, true
@@ -255,7 +255,7 @@ func Scenarios() []Scenario {
 			Failed:   "before 0d7bae69c574: the poller went to sleep on a submission that it had not seen, which waited until the next one",
 			Expects:  "as every run; a write that nobody picks up is stuck",
 			Engines:  uring,
-			Pressure: collide(300),
+			Pressure: collide(300, 300),
 			apply: func(c *Config) {
 				work(c, 4<<10, 512<<10, 4, "randwrite", Dirty{"mmap", 1})
 				c.UringFlags = []string{"sqpoll"}
