@@ -51,12 +51,12 @@ func addRun(r *verdict.Result, name, engine string) {
 			PerSecond: 4839.8, Fraction: 0.402, Attributed: verdict.Attributed{Direct: 72000, BufferedFallback: 48400},
 		},
 		Fsync: verdict.Fsync{Calls: 310, EIO: 12, Attributed: verdict.EIOCauses{Invalidation: 11, Ambiguous: 1}},
-		Retry: verdict.Retry{Limit: 3, Running: []uint64{812, 33, 1}, Paused: []uint64{4}},
-		Data:  verdict.Data{Epochs: 5, WordsChecked: 655360, Stale: 8, StaleExcused: 8, LostConcurrent: 40, Overlap: 9123, ControlWrites: 60, CacheDropped: 5},
+		Retry: verdict.Retry{Limit: 3, Running: []uint64{812, 33, 1}, Paused: []uint64{4, 0, 0}, GaveUp: 9},
+		Data:  verdict.Data{Checked: true, Epochs: 5, WordsChecked: 655360, Stale: 8, StaleExcused: 8, LostConcurrent: 40, Overlap: 9123, ControlWrites: 60, CacheDropped: 5},
 		KernelLog: verdict.KernelLog{Available: true, Lines: []string{
 			"[  12.345678] Page cache invalidation failure on direct I/O.  Possible data corruption due to collision with buffered I/O!",
 			"[  12.345690] File: /mnt/x/main.0 PID: 77 Comm: dioStress"}},
-		Dirtiers: []verdict.Dirtier{{Kind: "mmap", Count: 2, Operations: 9_300_000, Overlaps: 9123}, {Kind: "fsync", Count: 1, Operations: 310, Errors: 0}},
+		Dirtiers: []verdict.Dirtier{{Kind: "mmap", Count: 2, Operations: 9_300_000, Overlaps: 9123, Targets: 8000}, {Kind: "fsync", Count: 1, Operations: 310, Errors: 0}},
 		Adequacy: verdict.Adequacy{Required: "100 pre-write failures", Reached: "48400", Met: true},
 		Offsets:  []uint64{1, 2, 3}, Profile: "rate: bs 4k, size 1m, iodepth 32", BlockSize: 4096, FileSize: 1 << 20, IODepth: 32, RW: "randwrite",
 	}
@@ -127,9 +127,9 @@ func undecided() *verdict.Result {
 	u.Verdict = verdict.Undecided
 	u.Collisions = verdict.Collisions{PreWrite: verdict.Count{Source: "tracing unavailable: no permission", Fidelity: verdict.Unavailable},
 		PostWrite: verdict.Count{Fidelity: verdict.Unavailable}}
-	u.Data, u.KernelLog, u.Fsync = verdict.Data{Overlap: 12}, verdict.KernelLog{}, verdict.Fsync{}
-	u.Adequacy = verdict.Adequacy{Required: "1000 overlaps", Reached: "12 overlaps"}
-	r.Rules[7].Verdict, r.Rules[7].Reason = verdict.Undecided, "required 1000 overlaps, reached 12"
+	u.Data, u.KernelLog, u.Fsync = verdict.Data{Checked: true, Overlap: 12}, verdict.KernelLog{}, verdict.Fsync{}
+	u.Adequacy = verdict.Adequacy{Required: "1000 writes overlapped", Reached: "12 writes overlapped"}
+	r.Rules[7].Verdict, r.Rules[7].Reason = verdict.Undecided, "required 1000 writes overlapped, reached 12"
 	r.Verdict, r.Reason = verdict.Undecided, "adequacy: "+r.Rules[7].Reason
 	r.Environment.Tracing = "unavailable: no permission"
 	return r

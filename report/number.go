@@ -13,14 +13,20 @@ import (
 
 const unavailable = "unavailable"
 
+// cutShort stands for a figure that only the end of a log tells.
+const cutShort = "not known: the log was cut"
+
 // counted writes a count with what its fidelity allows to say: a bare number
-// for exact, ">= n" for a lower bound, and never a number where nobody could
+// for exact, ">= n" for a lower bound, "none seen" for one of 0, and never a number where nobody could
 // look.
 func counted(c verdict.Count) string {
 	switch c.Fidelity {
 	case verdict.Exact:
 		return strconv.FormatUint(c.Count, 10)
 	case verdict.AtLeast:
+		if c.Count == 0 {
+			return "none seen"
+		}
 		return fmt.Sprintf(">= %d", c.Count)
 	}
 	return unavailable

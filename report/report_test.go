@@ -113,7 +113,7 @@ func TestResultLine(t *testing.T) {
 		{failing(), "-", "RESULT: FAIL (completed_once=2 clean_filesystem=1)" + s + "-"},
 		{flood(7), "-", "RESULT: FAIL (completed_once=3 no_stray=2 legal_result=2)" + s + "-"},
 		{many, "-", "RESULT: FAIL (a=1 b=1 c=1 d=1 e=1 f=1 g=1 h=1 and 2 more rules)" + s + "-"},
-		{undecided(), "-", `RESULT: UNDECIDED "adequacy: required 1000 overlaps, reached 12"` + s + "-"},
+		{undecided(), "-", `RESULT: UNDECIDED "adequacy: required 1000 writes overlapped, reached 12"` + s + "-"},
 		{broken(), "-", `RESULT: BROKEN "mke2fs -F -t ext4: exit status 1: 'No space left on device'"` + s + "-"},
 		{noRoot(), "-", `RESULT: UNSUPPORTED "--fs needs root"` + s + "-"},
 		{long, "-", `RESULT: BROKEN "` + strings.Repeat("very ", 31) + `ve..."` + s + "-"},

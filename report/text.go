@@ -44,6 +44,9 @@ func writeText(w io.Writer, r *verdict.Result) error {
 
 func textHead(s *sheet, r *verdict.Result) {
 	head := strings.ToUpper(r.Verdict.String())
+	if r.Interrupted && r.Verdict == verdict.Pass {
+		head += " (interrupted)"
+	}
 	if r.Reason != "" {
 		head += ": " + brief(r.Reason, 400)
 	}
@@ -176,6 +179,10 @@ func textRuns(s *sheet, r *verdict.Result) {
 	rows := [][]string{{"Runs", "verdict", "IOPS", "coll/s", "of writes", "lost", "failed"}}
 	for _, u := range runs {
 		c := &u.Completions
+		iops := rate(perSecond(c.Completed, u.RuntimeNS))
+		if u.Cut {
+			iops = "-"
+		}
 		coll, share := unavailable, "-"
 		if known(u.Collisions.PreWrite) {
 			coll, share = rate(u.Collisions.PerSecond), percent(u.Collisions.Fraction)
@@ -187,7 +194,7 @@ func textRuns(s *sheet, r *verdict.Result) {
 		for _, n := range c.LeakedErrno {
 			bad += n
 		}
-		rows = append(rows, []string{brief(u.Name, 40), u.Verdict.String(), rate(perSecond(c.Completed, u.RuntimeNS)), coll, share, fmt.Sprint(c.Lost), fmt.Sprint(bad)})
+		rows = append(rows, []string{brief(u.Name, 40), u.Verdict.String(), iops, coll, share, fmt.Sprint(c.Lost), fmt.Sprint(bad)})
 	}
 	s.gap()
 	s.table("", rows)

@@ -74,7 +74,7 @@ func TestTextUnavailable(t *testing.T) {
 // TestTextQuiet: a count of nothing that was exact is a 0.
 func TestTextQuiet(t *testing.T) {
 	text := render(t, "text", quiet())
-	for _, want := range []string{"pre-write failures 0, exact", "post-write failures >= 0, a lower bound", "0/s before the write, 0.0 % of the writes", "310 calls, 0 EIO\n"} {
+	for _, want := range []string{"pre-write failures 0, exact", "post-write failures none seen (a lower bound: EIO at fsync (coalesces))", "0/s before the write, 0.0 % of the writes", "310 calls, 0 EIO\n"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
@@ -185,11 +185,61 @@ func TestNumbers(t *testing.T) {
 		c    verdict.Count
 		want string
 	}{
-		{verdict.Count{Count: 7, Fidelity: verdict.Exact}, "7"}, {verdict.Count{Fidelity: verdict.AtLeast}, ">= 0"},
+		{verdict.Count{Count: 7, Fidelity: verdict.Exact}, "7"}, {verdict.Count{Fidelity: verdict.AtLeast}, "none seen"}, {verdict.Count{Count: 3, Fidelity: verdict.AtLeast}, ">= 3"},
 		{verdict.Count{Fidelity: verdict.Unavailable}, "unavailable"}, {verdict.Count{Count: 7}, "unavailable"},
 	} {
 		if got := counted(c.c); got != c.want {
 			t.Errorf("%+v: %q", c.c, got)
 		}
+	}
+}
+
+// TestTextRun: what a line says in words of a run that is not the common one.
+func TestTextRun(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		edit        func(*verdict.Result, *verdict.Run)
+		want, never []string
+	}{
+		{"--verify none", func(_ *verdict.Result, u *verdict.Run) { u.Data = verdict.Data{} }, []string{"data          not checked (--verify none)"}, []string{"words checked"}},
+		{"a log that was cut", func(_ *verdict.Result, u *verdict.Run) {
+			u.Cut, u.RuntimeNS, u.Submits, u.Reaps, u.Dirtiers, u.Data.Overlap = true, 0, 0, 0, nil, 0
+			u.Adequacy = verdict.Adequacy{Required: "much", Reached: "not known: the log was cut"}
+		}, []string{"rate, calls   not known: the log was cut", "dirtiers      not known: the log was cut", "(mmap, write) not known: the log was cut", "adequacy      not known: required much; reached not known"},
+			[]string{"IOPS, ", "submits", "dirtiers      none", "not met"}},
+		{"all passed with dirtiers paused", func(_ *verdict.Result, u *verdict.Run) {
+			u.Retry = verdict.Retry{Limit: 3, Running: []uint64{0, 0, 0}, Paused: []uint64{127, 0, 0}, GaveUp: 251}
+		}, []string{"at most 3 tries: none went direct; 251 gave up", "127 of the distinct blocks that gave up tried again: all went"}, []string{"3+", "permanent"}},
+		{"some never", func(_ *verdict.Result, u *verdict.Run) {
+			u.Retry = verdict.Retry{Limit: 1, Paused: []uint64{1}, GaveUp: 3, Permanent: 2, Unattributed: 4}
+		}, []string{"at most 1 try: none", "3 of the distinct blocks", "direct, the others at try 1: 1", "not attributed 4"}, nil},
+		{"one call submits and waits", func(_ *verdict.Result, u *verdict.Run) { u.Latency.Clat = verdict.Latency{} }, []string{"latency       not known: slat, clat (one call submitted and waited)\n"}, nil},
+		{"other disks", func(_ *verdict.Result, u *verdict.Run) { u.KernelLog.OtherDevices = 7 }, []string{"7 lines about other disks are not shown"}, nil},
+		{"the engine's name", func(r *verdict.Result, u *verdict.Run) {
+			u.Name = "io_uring"
+			for i := range r.Rules {
+				r.Rules[i].Run = "io_uring"
+			}
+		}, []string{"\nio_uring: PASS\n"}, []string{"PASS (io_uring)"}},
+	} {
+		r := passing()
+		r.Runs, r.Rules = r.Runs[:1], r.Rules[:8]
+		c.edit(r, &r.Runs[0])
+		text := render(t, "text", r)
+		for _, want := range c.want {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: no %q in\n%s", c.name, want, text)
+			}
+		}
+		for _, never := range c.never {
+			if strings.Contains(text, never) {
+				t.Errorf("%s: %q in\n%s", c.name, never, text)
+			}
+		}
+	}
+	r := passing()
+	r.Interrupted = true
+	if text := render(t, "text", r); !strings.HasPrefix(text, "PASS (interrupted): ") {
+		t.Errorf("%.80s", text)
 	}
 }

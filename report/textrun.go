@@ -24,14 +24,21 @@ func textGroup(s *sheet, g *group) {
 func (g *group) heading() string {
 	if len(g.runs) > 0 {
 		u := g.runs[0]
-		h := fmt.Sprintf("%s (%s", strings.ToUpper(u.Verdict.String()), clean(u.IOEngine))
+		var p []string
+		if u.IOEngine != g.name {
+			p = append(p, clean(u.IOEngine))
+		}
 		if u.Scenario != "" {
-			h += ", scenario " + clean(u.Scenario)
+			p = append(p, "scenario "+clean(u.Scenario))
 		}
 		if u.Loop > 0 {
-			h += fmt.Sprintf(", loop %d", u.Loop)
+			p = append(p, fmt.Sprintf("loop %d", u.Loop))
 		}
-		return h + ")"
+		h := strings.ToUpper(u.Verdict.String())
+		if len(p) > 0 {
+			h += " (" + strings.Join(p, ", ") + ")"
+		}
+		return h
 	}
 	return [...]string{"passed", "skipped", "ERROR", "FAILED"}[g.state]
 }
@@ -51,11 +58,20 @@ func textJob(s *sheet, u *verdict.Run, several bool) {
 		c.Full, c.Short, c.Zero, c.Overlong, byName(c.Failed))
 	s.row("", "lost %d, duplicate %d, stray %d, early %d, leaked errno %s, res2 != 0 %d", c.Lost, c.Duplicate, c.Stray, c.Early,
 		byName(c.LeakedErrno), c.NonzeroRes2)
-	s.row("rate", "%s IOPS, %s/s%s", rate(perSecond(c.Completed, u.RuntimeNS)), size(perSecond(u.IOBytes, u.RuntimeNS)), cpu(u))
-	s.row("calls", "%d submits, %d of them with back-pressure, %d reaps", u.Submits, c.BackPressure, u.Reaps)
+	if u.Cut {
+		s.row("rate, calls", cutShort)
+	} else {
+		textRate(s, u)
+	}
 	textLatency(s, &u.Latency)
 	textCollisions(s, u)
 	textRetry(s, &u.Retry)
+}
+
+func textRate(s *sheet, u *verdict.Run) {
+	c := &u.Completions
+	s.row("rate", "%s IOPS, %s/s%s", rate(perSecond(c.Completed, u.RuntimeNS)), size(perSecond(u.IOBytes, u.RuntimeNS)), cpu(u))
+	s.row("calls", "%d submits, %d of them with back-pressure, %d reaps", u.Submits, c.BackPressure, u.Reaps)
 }
 
 func cpu(u *verdict.Run) string {
@@ -92,7 +108,15 @@ func textLatency(s *sheet, l *verdict.Latencies) {
 		s.table("", rows)
 	}
 	if len(unknown) > 0 {
-		s.row("latency", "not known: %s", strings.Join(unknown, ", "))
+		why := ""
+		if l.Lat.N > 0 && l.Slat.N == 0 && l.Clat.N == 0 {
+			// Nobody can tell when a call that waits has submitted.
+			unknown, why = unknown[2:], "slat, clat (one call submitted and waited)"
+			if len(unknown) > 0 {
+				why += ", "
+			}
+		}
+		s.row("latency", "not known: %s%s", why, strings.Join(unknown, ", "))
 	}
 }
 
@@ -100,14 +124,19 @@ func textCollisions(s *sheet, u *verdict.Run) {
 	c := &u.Collisions
 	row := func(label, what string, n verdict.Count) {
 		text := what + " " + counted(n)
-		switch n.Fidelity {
-		case verdict.Exact:
-			text += ", exact"
-		case verdict.AtLeast:
-			text += ", a lower bound"
-		}
+		source := ""
 		if n.Source != "" {
-			text += ": " + clean(n.Source)
+			source = ": " + clean(n.Source)
+		}
+		switch {
+		case n.Fidelity == verdict.Exact:
+			text += ", exact" + source
+		case n.Fidelity == verdict.AtLeast && n.Count == 0:
+			text += " (a lower bound" + source + ")"
+		case n.Fidelity == verdict.AtLeast:
+			text += ", a lower bound" + source
+		default:
+			text += source
 		}
 		s.row(label, "%s", text)
 	}
@@ -124,29 +153,55 @@ func textCollisions(s *sheet, u *verdict.Run) {
 	s.row("finished", "direct %d, buffered fallback %d, unknown %d", a.Direct, a.BufferedFallback, a.Unknown)
 }
 
+// textRetry says how collided writes fared that were tried again: with the
+// dirtiers running, and those that gave up then once more with them paused.
 func textRetry(s *sheet, t *verdict.Retry) {
 	if t.Limit == 0 {
 		return
 	}
-	for _, h := range []struct {
-		name string
-		n    []uint64
-	}{{"dirtiers running", t.Running}, {"dirtiers paused", t.Paused}} {
-		var p []string
-		for i, n := range h.n {
-			if n > 0 {
-				more := ""
-				if i == len(h.n)-1 && i > 0 {
-					more = "+"
-				}
-				p = append(p, fmt.Sprintf("try %d%s: %d", i+1, more, n))
-			}
-		}
-		if len(p) > 0 {
-			s.row("retry", "%s, went direct at %s", h.name, strings.Join(p, ", "))
+	direct, at := tries(t.Running)
+	text := "dirtiers running, at most " + tryCount(t.Limit) + ": "
+	if direct > 0 {
+		text += "went direct at " + at + "; "
+	} else {
+		text += "none went direct; "
+	}
+	s.row("retry", "%s%d gave up", text, t.GaveUp)
+	direct, at = tries(t.Paused)
+	switch again := direct + t.Permanent; {
+	case again == 0 && t.GaveUp == 0:
+	case again == 0:
+		s.row("", "dirtiers paused: none came to an end")
+	case t.Permanent == 0:
+		s.row("", "dirtiers paused, %d of the distinct blocks that gave up tried again: all went direct, at %s", again, at)
+	case direct == 0:
+		s.row("", "dirtiers paused, %d of the distinct blocks that gave up tried again: %d never went direct", again, t.Permanent)
+	default:
+		s.row("", "dirtiers paused, %d of the distinct blocks that gave up tried again: %d never went direct, the others at %s", again, t.Permanent, at)
+	}
+	if t.Unattributed > 0 {
+		s.row("", "not attributed %d", t.Unattributed)
+	}
+}
+
+func tryCount(n int) string {
+	if n == 1 {
+		return "1 try"
+	}
+	return fmt.Sprintf("%d tries", n)
+}
+
+// tries adds a histogram up and writes it out. There are as many places as
+// tries, so the last one is a try like the others.
+func tries(hist []uint64) (sum uint64, text string) {
+	var p []string
+	for i, n := range hist {
+		if n > 0 {
+			p = append(p, fmt.Sprintf("try %d: %d", i+1, n))
+			sum += n
 		}
 	}
-	s.row("retry", "at most %d tries; gave up %d, permanent %d, not attributed %d", t.Limit, t.GaveUp, t.Permanent, t.Unattributed)
+	return sum, strings.Join(p, ", ")
 }
 
 // textShared is what the first job's run holds for all of them.
@@ -160,13 +215,16 @@ func textShared(s *sheet, u *verdict.Run) {
 	if n := u.Completions.Failed["EIO"]; n > 0 || f.Completion != (verdict.EIOCauses{}) {
 		s.row("", "EIO in completions%s", causes(&f.Completion, 1))
 	}
-	textData(s, &u.Data)
-	textDirtiers(s, u.Dirtiers)
+	textData(s, u)
+	textDirtiers(s, u)
 	a := &u.Adequacy
 	if a.Required != "" || a.Reached != "" {
 		met := "not met"
 		if a.Met {
 			met = "met"
+		}
+		if u.Cut {
+			met = "not known"
 		}
 		s.row("adequacy", "%s: required %s; reached %s", met, clean(a.Required), clean(a.Reached))
 	}
@@ -180,27 +238,49 @@ func causes(c *verdict.EIOCauses, n uint64) string {
 	return fmt.Sprintf(": invalidation %d, device %d, journal %d, ambiguous %d", c.Invalidation, c.Device, c.Journal, c.Ambiguous)
 }
 
-func textData(s *sheet, d *verdict.Data) {
-	if d.Epochs == 0 {
-		s.row("data", "not read back")
-		if d.Overlap > 0 {
-			s.row("", "overlaps %d", d.Overlap)
-		}
-		return
+func textData(s *sheet, u *verdict.Run) {
+	const label = "overlaps of dirtiers that dirty (mmap, write)"
+	d := &u.Data
+	overlaps := fmt.Sprintf("%s %d", label, d.Overlap)
+	if u.Cut {
+		overlaps = label + " " + cutShort
 	}
-	s.row("data", "read-backs %d, words checked %d, control writes %d, cache proved empty %d times", d.Epochs, d.WordsChecked, d.ControlWrites, d.CacheDropped)
-	s.row("", "stale %d (%d reported by EIO at fsync), torn %d, lost write %d, foreign %d, poisoned %d", d.Stale, d.StaleExcused, d.Torn, d.LostWrite, d.Foreign, d.Poisoned)
-	s.row("", "lost beside an mmap dirtier %d (legal), overlaps %d", d.LostConcurrent, d.Overlap)
+	switch {
+	case !d.Checked:
+		s.row("data", "not checked (--verify none)")
+	case d.Epochs == 0:
+		s.row("data", "not read back")
+	default:
+		proved := fmt.Sprintf("%d times", d.CacheDropped)
+		if u.Cut {
+			proved = cutShort
+		}
+		s.row("data", "read-backs %d, words checked %d, control writes %d, cache proved empty %s", d.Epochs, d.WordsChecked, d.ControlWrites, proved)
+		s.row("", "stale %d (%d reported by EIO at fsync), torn %d, lost write %d, foreign %d, poisoned %d", d.Stale, d.StaleExcused, d.Torn, d.LostWrite, d.Foreign, d.Poisoned)
+		s.row("", "lost beside an mmap dirtier %d (legal)", d.LostConcurrent)
+	}
+	if d.Checked && d.Epochs > 0 || d.Overlap > 0 {
+		s.row("", "%s", overlaps)
+	}
 }
 
-func textDirtiers(s *sheet, ds []verdict.Dirtier) {
-	if len(ds) == 0 {
+func textDirtiers(s *sheet, u *verdict.Run) {
+	ds := u.Dirtiers
+	switch {
+	case len(ds) == 0 && u.Cut:
+		s.row("dirtiers", cutShort)
+		return
+	case len(ds) == 0:
 		s.row("dirtiers", "none")
 		return
 	}
-	rows := [][]string{{"  dirtiers", "threads", "operations", "overlaps", "faults", "errors"}}
+	rows := [][]string{{"  dirtiers", "threads", "operations", "overlaps", "other write", "faults", "errors"}}
 	for _, d := range ds {
-		rows = append(rows, []string{"    " + clean(d.Kind), fmt.Sprint(d.Count), fmt.Sprint(d.Operations), fmt.Sprint(d.Overlaps), fmt.Sprint(d.Faults), fmt.Sprint(d.Errors)})
+		targets := fmt.Sprint(d.Targets)
+		if d.Targets == 0 && d.Overlaps > 0 {
+			targets = "-" // not counted
+		}
+		rows = append(rows, []string{"    " + clean(d.Kind), fmt.Sprint(d.Count), fmt.Sprint(d.Operations), fmt.Sprint(d.Overlaps), targets, fmt.Sprint(d.Faults), fmt.Sprint(d.Errors)})
 	}
 	s.table("", rows)
 }
@@ -220,6 +300,9 @@ func textKernelLog(s *sheet, k *verdict.KernelLog) {
 		s.row("kernel log", "no line that matters")
 	default:
 		s.row("kernel log", "%d lines that matter", len(k.Lines))
+	}
+	if k.OtherDevices > 0 {
+		s.row("", "%d lines about other disks are not shown", k.OtherDevices)
 	}
 	for _, l := range k.Lines[:min(len(k.Lines), maxLogLines)] {
 		s.line("    %s", brief(l, 300))

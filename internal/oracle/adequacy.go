@@ -72,6 +72,9 @@ func (j *Judge) overlapped(overlaps, targets uint64) uint64 {
 
 // pressure holds what was reached against what was required.
 func (j *Judge) pressure() (a verdict.Adequacy) {
+	if j.t.Cut {
+		return verdict.Adequacy{Required: j.demands().String(), Reached: "not known: the log was cut"}
+	}
 	a.Met = true
 	var required, reached []string
 	for _, row := range j.demands() {
@@ -107,12 +110,12 @@ func (j *Judge) adequacy() {
 	case j.incomplete() != "":
 		j.undecided(name, 0, j.incomplete())
 	case j.data.buffered && j.t.Trace.PreWrite.N == 0:
-		j.rule(name, verdict.Unsupported, 0, "O_DIRECT is buffered on this file system ("+j.h.Facts.DirectIO+"): there is nothing to collide with")
+		j.rule(name, verdict.Unsupported, 0, "O_DIRECT is buffered on this file system ("+j.whyBuffered()+"): there is nothing to collide with")
 	case !a.Met && j.t.Interrupted:
 		j.undecided(name, 0, "interrupted before the pressure was reached: "+a.Reached)
 	case !a.Met:
 		j.undecided(name, 0, "too little pressure: "+a.Reached+"; required: "+a.Required)
 	default:
-		j.rule(name, verdict.Pass, j.t.Trace.PreWrite.N, a.Reached)
+		j.rule(name, verdict.Pass, max(j.t.Trace.PreWrite.N, j.overlapped(j.t.Overlaps, j.t.Targets)), a.Reached)
 	}
 }

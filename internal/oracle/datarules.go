@@ -97,7 +97,7 @@ func (j *Judge) onDisk(name string, checked uint64, t *tally, text, why string) 
 	d := &j.data
 	if t.n == 0 && why == "" && d.diskWords == 0 {
 		if d.buffered {
-			j.notApplicable(name, "O_DIRECT reads are buffered here ("+j.h.Facts.DirectIO+"): the disk cannot be read before the file system is mounted again")
+			j.notApplicable(name, "O_DIRECT reads are buffered here ("+j.whyBuffered()+"): the disk cannot be read before the file system is mounted again")
 			return
 		}
 		why = j.noProof()
@@ -130,7 +130,7 @@ func (j *Judge) cacheCoherent(why string) {
 	why = orElse(why, d.staleOpen())
 	if d.stale.n == 0 && why == "" && d.coherent == 0 {
 		if d.buffered {
-			j.notApplicable(name, "O_DIRECT reads are buffered here ("+j.h.Facts.DirectIO+"): there is nothing to compare the page cache with")
+			j.notApplicable(name, "O_DIRECT reads are buffered here ("+j.whyBuffered()+"): there is nothing to compare the page cache with")
 			return
 		}
 		why = j.noProof()

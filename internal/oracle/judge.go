@@ -9,6 +9,7 @@ package oracle
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"diostress/internal/ledger"
 	"diostress/internal/verdict"
@@ -117,6 +118,9 @@ func (j *Judge) incomplete() string {
 	}
 	return ""
 }
+
+// whyBuffered says why O_DIRECT is buffered here.
+func (j *Judge) whyBuffered() string { return strings.TrimPrefix(j.h.Facts.DirectIO, "no: ") }
 
 func (j *Judge) era() string {
 	if !j.known {

@@ -31,8 +31,11 @@ var noteClasses = map[string]severity{
 
 	"other": info, "kcsan": info, "lockdep_off": info, "oom": info, "leak": info, "ext4_warning": info,
 	"invalidation": info, "invalidation_file": info, "collision": info, "suppressed": info,
-	"other_device": info, "early": info, "permanent": info, "i_size": info,
+	otherDevice: info, "early": info, "permanent": info, "i_size": info,
 }
+
+// otherDevice is the class of what is about a disk that is not below the run.
+const otherDevice = "other_device"
 
 // notes keeps what the kernel said, bounded.
 type notes struct {
@@ -100,10 +103,11 @@ func (j *Judge) noteWitnesses(pick func(*ledger.Note) bool) (w []verdict.Witness
 const maxWitnesses = 8
 
 // kernelLines are the lines of the kernel log that the report shows, with
-// their times since the start of the run.
+// their times since the start of the run. Those about other disks are counted
+// only.
 func (j *Judge) kernelLines() (out []string, times []int64) {
 	for i := range j.notes.list {
-		if x := &j.notes.list[i]; x.Source == "kmsg" && len(out) < 100 && !slices.Contains(out, x.Text) {
+		if x := &j.notes.list[i]; x.Source == "kmsg" && x.Class != otherDevice && len(out) < 100 && !slices.Contains(out, x.Text) {
 			out, times = append(out, x.Text), append(times, x.TimeNS-j.h.StartNS)
 		}
 	}
@@ -137,7 +141,14 @@ func (j *Judge) kernelLog() {
 	case j.incomplete() != "":
 		j.undecided(name, 0, j.incomplete())
 	default:
-		j.rule(name, verdict.Pass, uint64(len(j.notes.list)), "")
+		checked, taint := uint64(0), ""
+		for _, c := range j.notes.n {
+			checked += c
+		}
+		if j.t.TaintKnown {
+			checked, taint = checked+1, ", no new taint"
+		}
+		j.rule(name, verdict.Pass, checked, "every line since the start of the run was read"+taint)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"diostress/internal/ledger"
 	"diostress/internal/verdict"
@@ -21,11 +22,11 @@ func (j *Judge) runs(v verdict.Verdict) (out []verdict.Run) {
 	r := &out[0]
 	r.Fsync = j.fsync()
 	r.Data = j.dataSum()
-	r.KernelLog = verdict.KernelLog{Available: j.h.Facts.Kmsg, Dropped: j.t.KmsgDropped,
+	r.KernelLog = verdict.KernelLog{Available: j.h.Facts.Kmsg, OtherDevices: j.notes.n[otherDevice], Dropped: j.t.KmsgDropped,
 		BudgetExhausted: j.h.Facts.BudgetSpent, TaintBefore: j.t.TaintBefore, TaintAfter: j.t.TaintAfter}
 	r.KernelLog.Lines, r.KernelLog.TimesNS = j.kernelLines()
 	for _, d := range j.t.Dirtiers {
-		r.Dirtiers = append(r.Dirtiers, verdict.Dirtier{Kind: d.Kind, Count: d.Count, Operations: d.Operations, Overlaps: d.Overlaps, Faults: d.Faults, Errors: d.Errors})
+		r.Dirtiers = append(r.Dirtiers, verdict.Dirtier{Kind: d.Kind, Count: d.Count, Operations: d.Operations, Overlaps: d.Overlaps, Targets: d.Targets, Faults: d.Faults, Errors: d.Errors})
 	}
 	if j.pressed() {
 		r.Adequacy = j.pressure()
@@ -45,7 +46,7 @@ func (j *Judge) run(i int, v verdict.Verdict) verdict.Run {
 		name = fmt.Sprintf("%s.%d", j.h.Run, i)
 	}
 	r := verdict.Run{
-		Name: name, IOEngine: j.h.Engine, Job: i, FSConfig: j.h.Facts.FSConfig, Scenario: j.h.Config.Scenario, Verdict: v, RuntimeNS: s.RunNS,
+		Name: name, IOEngine: j.h.Engine, Job: i, FSConfig: j.h.Facts.FSConfig, Scenario: j.h.Config.Scenario, Verdict: v, Cut: j.t.Cut, RuntimeNS: s.RunNS,
 		IOBytes: c.Bytes, Submits: c.Submits, Reaps: c.Reaps, UserCPUNS: s.UserNS, SysCPUNS: s.SysNS,
 		Profile: j.h.Config.Profile, BlockSize: j.h.Config.BS, FileSize: j.h.Config.Size, IODepth: j.h.Config.IODepth, RW: j.h.Config.RW,
 		Completions: verdict.Completions{
@@ -105,7 +106,7 @@ func count(t ledger.TraceCount) verdict.Count {
 	c := verdict.Count{Count: t.N, Source: t.Source, Fidelity: verdict.Exact}
 	switch {
 	case !t.Known:
-		c.Fidelity = verdict.Unavailable
+		c.Fidelity, c.Source = verdict.Unavailable, strings.TrimPrefix(c.Source, "unavailable: ")
 	case t.AtLeast:
 		c.Fidelity = verdict.AtLeast
 	}
@@ -123,6 +124,7 @@ func (j *Judge) fsync() verdict.Fsync {
 
 func (j *Judge) dataSum() verdict.Data {
 	d := j.data.sum
+	d.Checked = j.h.Config.Verify == "full"
 	d.Torn, d.LostWrite, d.Foreign, d.Poisoned = j.data.torn.n, j.data.control.n, j.data.foreign.n, j.data.poison.n
 	d.Overlap = j.t.Overlaps
 	d.ControlWrites = j.total(func(c *ledger.Counts) uint64 { return c.Control })

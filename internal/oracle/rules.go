@@ -1,7 +1,5 @@
 package oracle
 
-import "strings"
-
 // RuleNames lists every rule, in the order of the report: what a finding is
 // named after comes first. docs/contract.md says what each of them means.
 func RuleNames() []string {
@@ -46,7 +44,7 @@ func (j *Judge) notChecked() (out []string) {
 		out = append(out, "post-write failures: no exact count (kprobes are not allowed here); the EIOs at fsync are a lower bound")
 	}
 	if j.data.buffered && j.h.Config.Verify == "full" {
-		out = append(out, "data on disk: O_DIRECT reads are buffered here ("+strings.TrimPrefix(f.DirectIO, "no: ")+"), so the disk is not checked before the file system was mounted again")
+		out = append(out, "data on disk: O_DIRECT reads are buffered here ("+j.whyBuffered()+"), so the disk is not checked before the file system was mounted again")
 	}
 	if !f.Kmsg {
 		out = append(out, "kernel log: /dev/kmsg cannot be read")

@@ -22,7 +22,7 @@ func (j *Judge) early() {
 	case j.h.Facts.Trace != "exact" || !slices.Contains(j.h.Facts.Events, "iomap_dio_complete") || !slices.Contains(j.h.Facts.Events, "iomap_dio_rw_queued"):
 		j.notApplicable(name, "needs --trace exact and the events iomap_dio_rw_queued and iomap_dio_complete (6.4 and later)")
 	case j.data.buffered:
-		j.notApplicable(name, "O_DIRECT is buffered here ("+j.h.Facts.DirectIO+"): no write comes to iomap")
+		j.notApplicable(name, "O_DIRECT is buffered here ("+j.whyBuffered()+"): no write comes to iomap")
 	case j.h.Config.Overlap:
 		j.notApplicable(name, "--overlap: events cannot be matched to writes")
 	case j.incomplete() != "":

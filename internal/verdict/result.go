@@ -73,6 +73,7 @@ type Run struct {
 	Loop        int         `json:"loop,omitempty"`     // of --loops, from 1; 0 with one loop
 	FSConfig    string      `json:"fs_config"`
 	Verdict     Verdict     `json:"verdict"`
+	Cut         bool        `json:"cut"` // judged from a log that was cut: what only its end tells is 0 and not known
 	RuntimeNS   int64       `json:"runtime_ns"`
 	Completions Completions `json:"completions"`
 	Latency     Latencies   `json:"-"` // rendered as fio's jobs[].write
@@ -189,6 +190,7 @@ type Retry struct {
 
 // Data is what the read-backs said.
 type Data struct {
+	Checked        bool   `json:"checked"` // false: --verify none, or another job's run holds it, and every figure is 0
 	Epochs         uint64 `json:"epochs"`
 	WordsChecked   uint64 `json:"words_checked"` // 8 bytes each
 	Stale          uint64 `json:"stale"`         // words of the cache that differ from disk after quiesce, excused ones included
@@ -196,7 +198,7 @@ type Data struct {
 	Torn           uint64 `json:"torn"`
 	LostWrite      uint64 `json:"lost_write"`
 	LostConcurrent uint64 `json:"lost_concurrent"` // legal: an mmap dirtier held the folio
-	Overlap        uint64 `json:"overlap"`         // dirtier's acts inside a write in flight on the same bytes
+	Overlap        uint64 `json:"overlap"`         // acts of dirtiers that dirty (mmap, write) inside a write in flight on the same bytes
 	Foreign        uint64 `json:"foreign"`
 	Poisoned       uint64 `json:"poisoned"`
 	ControlWrites  uint64 `json:"control_writes"`
@@ -206,8 +208,9 @@ type Data struct {
 // KernelLog is what /dev/kmsg said between our marker lines.
 type KernelLog struct {
 	Available       bool     `json:"available"`
-	Lines           []string `json:"lines"`    // that matter here, at most 100, each text once
-	TimesNS         []int64  `json:"times_ns"` // of each line, ns since the start of the run by the log's clock; empty: not known
+	Lines           []string `json:"lines"`         // that matter here, at most 100, each text once
+	TimesNS         []int64  `json:"times_ns"`      // of each line, ns since the start of the run by the log's clock; empty: not known
+	OtherDevices    uint64   `json:"other_devices"` // lines about disks that are not below the run, which are not among Lines
 	Dropped         uint64   `json:"dropped"`
 	BudgetExhausted bool     `json:"budget_exhausted"`
 	TaintBefore     uint64   `json:"taint_before"`
@@ -220,6 +223,7 @@ type Dirtier struct {
 	Count      int    `json:"count"`
 	Operations uint64 `json:"operations"`
 	Overlaps   uint64 `json:"overlaps"`
+	Targets    uint64 `json:"targets"` // of the acts at or beside a write, those that met another write than the one before; 0: not counted
 	Faults     uint64 `json:"faults"`
 	Errors     uint64 `json:"errors"` // errno returns other than those counted as fsync EIO
 }

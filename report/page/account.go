@@ -66,6 +66,9 @@ func (r *run) throughput() facts {
 	if in.RuntimeNS > 0 {
 		t.List = append(t.List, fact{Label: "bandwidth", Value: size(uint64(float64(in.IOBytes)/(float64(in.RuntimeNS)/1e9))) + "/s"})
 	}
+	if in.Cut {
+		return facts{Title: t.Title, List: append(t.List, missing("submit calls", cutShort), missing("reap calls", cutShort), missing("engine thread", cutShort))}
+	}
 	t.List = append(t.List, number("submit calls", in.Submits), number("reap calls", in.Reaps))
 	if in.Submits > 0 {
 		t.List = append(t.List, fact{Label: "writes per submit call", Value: digits(float64(in.Completions.Submitted) / float64(in.Submits))})
@@ -131,8 +134,18 @@ func causes(prefix string, c *verdict.EIOCauses) []fact {
 func data(in *verdict.Run) facts {
 	d := &in.Data
 	t := facts{Title: "Data read back"}
-	if d.Epochs == 0 {
-		t.List = []fact{missing("words checked", "nothing was read back"), number("overlaps", d.Overlap), number("control writes", d.ControlWrites)}
+	overlaps := number("overlaps of dirtiers that dirty (mmap, write)", d.Overlap)
+	overlaps.Note = "acts inside a write in flight on the same bytes"
+	drops := number("cache drops proved", d.CacheDropped)
+	if in.Cut {
+		overlaps, drops = missing(overlaps.Label, cutShort), missing(drops.Label, cutShort)
+	}
+	switch {
+	case !d.Checked:
+		t.List = []fact{missing("words checked", "not checked (--verify none)"), overlaps}
+		return t
+	case d.Epochs == 0:
+		t.List = []fact{missing("words checked", "nothing was read back"), overlaps, number("control writes", d.ControlWrites)}
 		return t
 	}
 	t.List = []fact{
@@ -141,8 +154,7 @@ func data(in *verdict.Run) facts {
 		wrong("torn", d.Torn), wrong("lost", d.LostWrite),
 		{Label: "lost beside an mmap dirtier", Value: grouped(d.LostConcurrent), Note: "legal: the folio was dirty through mmap"},
 		wrong("foreign", d.Foreign), wrong("poisoned", d.Poisoned),
-		{Label: "overlaps", Value: grouped(d.Overlap), Note: "a dirtier's act inside a write in flight on the same bytes"},
-		number("control writes", d.ControlWrites), number("cache drops proved", d.CacheDropped),
+		overlaps, number("control writes", d.ControlWrites), drops,
 	}
 	return t
 }

@@ -25,6 +25,7 @@ const (
 const (
 	unknown     = "unknown"
 	unavailable = "unavailable"
+	cutShort    = "the log was cut"
 )
 
 // document is what the template shows.
@@ -83,7 +84,7 @@ func newDocument(r *verdict.Result) *document {
 		{Label: "Host", Value: cmp.Or(words(plain(e.Hostname, 200), plain(e.Machine, 40)), unknown)},
 		{Label: "Started", Value: cmp.Or(plain(r.StartTime, 80), unknown)},
 		{Label: "Took", Value: duration(r.ElapsedNS)},
-		{Label: "Seed", Value: strconv.FormatUint(r.Seed, 10)},
+		{Label: "Seed", Value: fmt.Sprintf("%#x", r.Seed)},
 		{Label: "Program", Value: plain(r.Program, 200)},
 	}
 	d.Figures = figures(r)

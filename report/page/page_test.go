@@ -93,7 +93,7 @@ func TestEverythingIsShown(t *testing.T) {
 			want = grouped(x)
 			switch {
 			case strings.HasSuffix(path, "Seed"):
-				want = strconv.FormatUint(x, 10)
+				want = "0x" + strconv.FormatUint(x, 16)
 			case strings.HasSuffix(path, "Bytes"):
 				want = size(x)
 			}

@@ -19,6 +19,7 @@ type run struct {
 	Work    string
 	Cells   []fact // of the table
 	Section bool   // it has one
+	Cut     bool   // the log was: what only its end tells is not known
 
 	Settings  []fact
 	Adequacy  []fact
@@ -45,7 +46,7 @@ func newRun(res *verdict.Result, x index, i int) *run {
 	in := &res.Runs[i]
 	r := &run{
 		N: i, ID: anchor(i), Name: cmp.Or(plain(in.Name, 100), "run "+strconv.Itoa(i+1)), Verdict: in.Verdict.String(),
-		Engine: plain(in.IOEngine, 40), Config: plain(in.FSConfig, 60), in: in, res: res, x: x,
+		Engine: plain(in.IOEngine, 40), Config: plain(in.FSConfig, 60), Cut: in.Cut, in: in, res: res, x: x,
 	}
 	r.Work = words(plain(in.RW, 40), size(uint64(max(0, in.BlockSize)))+" × "+strconv.Itoa(in.IODepth))
 	if first, ok := x[base(in)]; ok && in.Job > 0 && first != i {
@@ -88,7 +89,7 @@ func (r *run) cells() []fact {
 }
 
 func (r *run) iops() string {
-	if r.in.RuntimeNS <= 0 {
+	if r.in.RuntimeNS <= 0 || r.in.Cut {
 		return unknown
 	}
 	return perSecond(float64(r.in.Completions.Completed) / (float64(r.in.RuntimeNS) / 1e9))
@@ -116,7 +117,7 @@ func (r *run) fill(d *document, samples int) {
 		r.Settings = append(r.Settings, fact{Label: "profile", Value: plain(in.Profile, maxText)})
 	}
 	if r.Shared == "" {
-		r.Adequacy = pressure(&in.Adequacy)
+		r.Adequacy = pressure(in)
 		r.Log = newKernelLog(&in.KernelLog)
 		r.timeline(d, samples)
 		r.Where = where(in)
@@ -128,11 +129,15 @@ func (r *run) fill(d *document, samples int) {
 	r.Rules, r.Passed = rulings(r.res, r.x, r.N)
 }
 
-func pressure(a *verdict.Adequacy) []fact {
+func pressure(in *verdict.Run) []fact {
+	a := &in.Adequacy
 	if *a == (verdict.Adequacy{}) {
 		return nil
 	}
 	out := []fact{{Label: "pressure required", Value: plain(a.Required, maxText)}, {Label: "reached", Value: plain(a.Reached, maxText)}}
+	if in.Cut {
+		return append(out, missing("enough", cutShort))
+	}
 	if a.Met {
 		return append(out, fact{Label: "enough", Value: "yes", Class: "good"})
 	}
@@ -141,7 +146,7 @@ func pressure(a *verdict.Adequacy) []fact {
 
 type dirtier struct {
 	Kind, Count, Operations, Overlaps string
-	Faults, Errors                    fact
+	Targets, Faults, Errors           fact
 }
 
 func dirtiers(in []verdict.Dirtier) (out []dirtier) {
@@ -149,7 +154,11 @@ func dirtiers(in []verdict.Dirtier) (out []dirtier) {
 		if i == maxList {
 			break
 		}
-		out = append(out, dirtier{plain(d.Kind, 60), strconv.Itoa(d.Count), grouped(d.Operations), grouped(d.Overlaps), number("", d.Faults), number("", d.Errors)})
+		targets := number("", d.Targets)
+		if d.Targets == 0 && d.Overlaps > 0 {
+			targets = missing("", "not counted")
+		}
+		out = append(out, dirtier{plain(d.Kind, 60), strconv.Itoa(d.Count), grouped(d.Operations), grouped(d.Overlaps), targets, number("", d.Faults), number("", d.Errors)})
 	}
 	return out
 }
@@ -188,9 +197,6 @@ func newRetry(in *verdict.Retry) retry {
 			continue
 		}
 		row := retryRow{strconv.Itoa(i + 1), grouped(a), grouped(b)}
-		if i == n-1 {
-			row.Try += " or more"
-		}
 		out.Rows = append(out.Rows, row)
 	}
 	if hidden > 0 {
@@ -230,6 +236,9 @@ func newKernelLog(in *verdict.KernelLog) kernelLog {
 	}
 	if in.Dropped > 0 {
 		out.Notes = append(out.Notes, fact{Label: "lines dropped unread", Value: grouped(in.Dropped), Class: "bad"})
+	}
+	if in.OtherDevices > 0 {
+		out.Notes = append(out.Notes, fact{Label: "lines about other disks, not shown", Value: grouped(in.OtherDevices)})
 	}
 	if in.BudgetExhausted {
 		out.Notes = append(out.Notes, fact{Label: "invalidation warning", Value: "used up: the kernel prints it ten times a day, so its silence says nothing", Class: "bad"})

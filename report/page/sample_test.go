@@ -88,7 +88,7 @@ func runSample(name, engine string, seed uint64) verdict.Run {
 	}
 	r.Fsync = verdict.Fsync{Calls: 4210, EIO: eio, Attributed: verdict.EIOCauses{Invalidation: eio - 3, Ambiguous: 3}}
 	r.Retry = verdict.Retry{Limit: 8, Running: []uint64{1204, 388, 120, 41, 12, 3, 1, 2}, Paused: []uint64{14, 0, 0, 0, 0, 0, 0, 0}, GaveUp: 14}
-	r.Data = verdict.Data{Epochs: 9, WordsChecked: 3_538_944, Stale: 412, StaleExcused: 412, LostConcurrent: 37, Overlap: 51_204, ControlWrites: 2210, CacheDropped: 9}
+	r.Data = verdict.Data{Checked: true, Epochs: 9, WordsChecked: 3_538_944, Stale: 412, StaleExcused: 412, LostConcurrent: 37, Overlap: 51_204, ControlWrites: 2210, CacheDropped: 9}
 	r.KernelLog = verdict.KernelLog{Available: true, TaintBefore: 512, TaintAfter: 512,
 		Lines:   []string{"Page cache invalidation failure on direct I/O.  Possible data corruption due to collision with buffered I/O!", "File: /mnt/diostress/job0 PID: 4711 Comm: dioStress"},
 		TimesNS: []int64{1_204_551_000, 1_204_553_000}}
