@@ -205,7 +205,7 @@ func TestTextRun(t *testing.T) {
 		{"a log that was cut", func(_ *verdict.Result, u *verdict.Run) {
 			u.Cut, u.RuntimeNS, u.Submits, u.Reaps, u.Dirtiers, u.Data.Overlap = true, 0, 0, 0, nil, 0
 			u.Adequacy = verdict.Adequacy{Required: "much", Reached: "not known: the log was cut"}
-		}, []string{"rate, calls   not known: the log was cut", "dirtiers      not known: the log was cut", "(mmap, write) not known: the log was cut", "adequacy      not known: required much; reached not known"},
+		}, []string{"fs config 4k, how long is not known", "rate, calls   not known: the log was cut", "dirtiers      not known: the log was cut", "(mmap, write) not known: the log was cut", "adequacy      not known: required much; reached not known"},
 			[]string{"IOPS, ", "submits", "dirtiers      none", "not met"}},
 		{"all passed with dirtiers paused", func(_ *verdict.Result, u *verdict.Run) {
 			u.Retry = verdict.Retry{Limit: 3, Running: []uint64{0, 0, 0}, Paused: []uint64{127, 0, 0}, GaveUp: 251}

@@ -48,8 +48,12 @@ func textJob(s *sheet, u *verdict.Run, several bool) {
 	if several {
 		s.line("  job %d", u.Job)
 	}
+	ran := seconds(u.RuntimeNS)
+	if u.Cut {
+		ran = "how long is not known"
+	}
 	s.row("workload", "%s, bs %s, size %s, iodepth %d, fs config %s, %s", or(u.RW, "rw not known"),
-		size(float64(u.BlockSize)), size(float64(u.FileSize)), u.IODepth, or(u.FSConfig, "none named"), seconds(u.RuntimeNS))
+		size(float64(u.BlockSize)), size(float64(u.FileSize)), u.IODepth, or(u.FSConfig, "none named"), ran)
 	if u.Profile != "" {
 		s.row("profile", "%s", clean(u.Profile))
 	}

@@ -376,3 +376,18 @@ func TestScales(t *testing.T) {
 		}
 	}
 }
+
+// TestCutAndUnchecked: figures that nobody has are not shown as noughts.
+func TestCutAndUnchecked(t *testing.T) {
+	r := normal()
+	u := &r.Runs[0]
+	u.Cut, u.RuntimeNS, u.Submits, u.Reaps, u.Dirtiers = true, 0, 0, 0, nil
+	u.Data = verdict.Data{}
+	u.KernelLog.OtherDevices = 31
+	text := seen(render(t, r))
+	for _, want := range []string{"Not known: the log was cut.", "not checked (--verify none)", "lines about other disks, not shown", "the log was cut"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q", want)
+		}
+	}
+}

@@ -113,6 +113,9 @@ func (r *run) fill(d *document, samples int) {
 		{Label: "iodepth", Value: strconv.Itoa(in.IODepth)}, {Label: "size", Value: size(uint64(max(0, in.FileSize)))},
 		{Label: "fs-config", Value: cmp.Or(r.Config, unknown)}, {Label: "job", Value: strconv.Itoa(in.Job)}, {Label: "runtime", Value: duration(in.RuntimeNS)},
 	}
+	if in.Cut {
+		r.Settings[len(r.Settings)-1] = missing("runtime", cutShort)
+	}
 	if in.Profile != "" {
 		r.Settings = append(r.Settings, fact{Label: "profile", Value: plain(in.Profile, maxText)})
 	}
