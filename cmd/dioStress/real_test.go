@@ -155,10 +155,13 @@ func TestUnprivileged(t *testing.T) {
 	var out, errs bytes.Buffer
 	c.Stdout, c.Stderr = &out, &errs
 	err = c.Run()
-	if err != nil {
+	// Without tracepoints half a second on a loaded machine may be too little
+	// pressure to tell; nothing else may keep the run from passing.
+	short := strings.Contains(out.String(), `RESULT: UNDECIDED "adequacy`) && c.ProcessState.ExitCode() == exitBroken
+	if err != nil && !short {
 		t.Fatalf("%v\n%s\n%s", err, out.String(), errs.String())
 	}
-	if !strings.Contains(out.String(), "RESULT: PASS") || !strings.Contains(out.String(), "navailable") {
+	if !short && !strings.Contains(out.String(), "RESULT: PASS") || !strings.Contains(out.String(), "navailable") {
 		t.Errorf("%s", out.String())
 	}
 	left, _ := filepath.Glob(filepath.Join(dir, ".diostress*"))
