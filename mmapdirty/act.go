@@ -14,15 +14,16 @@ func (d *dirtier) visit(a *aim) {
 	ok := true
 	switch d.kind {
 	case Mmap:
-		if a.spent == nil {
-			d.store(a)
-			break
+		a.table.act(a)
+		began := time.Time{}
+		if a.spent != nil {
+			began = time.Now()
 		}
-		began := time.Now()
 		d.store(a)
-		if time.Since(began) >= faultTime {
+		if a.spent != nil && time.Since(began) >= faultTime {
 			a.spent.times++
 		}
+		a.table.acted(a)
 	case Write:
 		ok = d.write(a)
 	case Read:
