@@ -13,6 +13,7 @@ type Profile struct {
 	Dirty   []Dirty
 	How     Strategy
 	Audit   bool
+	Stable  bool // the private file system's device asks for stable pages
 }
 
 // chase is the strategy that the profiles with dirtiers begin with.
@@ -29,13 +30,17 @@ func chase() Strategy {
 func Profiles() []Profile {
 	oldest := chase()
 	oldest.Pick = "oldest"
+	// A write that waits until its page is dirty collides nearly always: what
+	// is lost by waiting comes back by not writing in vain.
+	held := chase()
+	held.Hold = time.Millisecond
 	return []Profile{
 		{Name: "rate", About: "most pre-write invalidation failures a second", BS: 4 << 10, Size: 512 << 10, IODepth: 1,
-			Dirty: []Dirty{{"mmap", 1}}, How: chase()},
-		{Name: "share", About: "greatest part of the direct writes collided", BS: 4 << 10, Size: 512 << 10, IODepth: 4,
-			Dirty: []Dirty{{"mmap", 2}}, How: chase()},
-		{Name: "post", About: "most post-write invalidation failures", BS: 4 << 10, Size: 512 << 10, IODepth: 8,
-			Dirty: []Dirty{{"mmap", 1}, {"write", 1}}, How: oldest},
+			Dirty: []Dirty{{"mmap", 1}}, How: held, Stable: true},
+		{Name: "share", About: "greatest part of the direct writes collided", BS: 4 << 10, Size: 64 << 10, IODepth: 1,
+			Dirty: []Dirty{{"mmap", 1}}, How: held, Stable: true},
+		{Name: "post", About: "most post-write invalidation failures, counted one by one as in audit", BS: 4 << 10, Size: 512 << 10, IODepth: 4,
+			Dirty: []Dirty{{"write", 1}}, How: oldest, Audit: true},
 		{Name: "bench", About: "clean direct writes, no dirtiers", BS: 4 << 10, Size: 64 << 20, IODepth: 32, How: chase()},
 		{Name: "audit", About: "one file and one write in flight for each slot, fsync after every reap: post-write failures write by write",
 			BS: 4 << 10, Size: 1 << 20, IODepth: 8, Dirty: []Dirty{{"mmap", 1}, {"write", 1}}, How: oldest, Audit: true},
@@ -55,5 +60,6 @@ func FindProfile(name string) (Profile, bool) {
 // Apply sets everything that the profile decides.
 func (p *Profile) Apply(c *Config) {
 	c.Profile, c.BS, c.Size, c.IODepth, c.Audit, c.Strategy = p.Name, p.BS, p.Size, p.IODepth, p.Audit, p.How
+	c.StablePages = p.Stable
 	c.Dirty = append([]Dirty(nil), p.Dirty...)
 }
