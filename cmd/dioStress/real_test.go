@@ -102,6 +102,24 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// TestAuto: what auto chose stands in the report and in the command to repeat.
+func TestAuto(t *testing.T) {
+	need.RootUser(t)
+	need.Alone(t)
+	out := filepath.Join(t.TempDir(), "r.json")
+	status, stdout, stderr := call("--profile=auto", "--iodepth=2", "--ioengine=io_uring", "--runtime=300ms", "--output="+out, "--output-format=json")
+	if status != exitPass && status != exitBroken {
+		t.Fatalf("status %d\n%s\n%s", status, stdout, stderr)
+	}
+	r := readReport(t, out).Diostress
+	if !strings.Contains(r.Repro, "--profile=rate") || !strings.Contains(r.Repro, "--dirty-hold=") || strings.Count(r.Repro, "--iodepth=") != 1 || r.Runs[0].IODepth != 2 {
+		t.Errorf("repeat: %s, iodepth %d", r.Repro, r.Runs[0].IODepth)
+	}
+	if !strings.HasPrefix(r.Runs[0].Profile, "auto: of ") || strings.Count(stderr, "collisions/s") != len(candidates()) {
+		t.Errorf("profile %q, stderr:\n%s", r.Runs[0].Profile, stderr)
+	}
+}
+
 // TestCleanRunDefaults: without dirtiers nothing is read back unless asked.
 func TestCleanRunDefaults(t *testing.T) {
 	need.RootUser(t)

@@ -156,6 +156,18 @@ func (x *session) work(ctx context.Context) {
 	}
 	stop := x.view.start()
 	defer stop()
+	if x.s.profile == "auto" {
+		switch err := x.tune(ctx); {
+		case errors.Is(err, testbed.ErrUnsupported), errors.Is(err, harness.ErrUnsupported):
+			x.skip("profile auto", err.Error())
+			x.conclude()
+			return
+		case err != nil:
+			x.broken("--profile auto: %v", err)
+			x.conclude()
+			return
+		}
+	}
 	for _, c := range x.matrix() {
 		if ctx.Err() != nil {
 			x.notRun(c, x.config(c).Engines)

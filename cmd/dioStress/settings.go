@@ -146,7 +146,7 @@ func assemble(values []*value, scenario string) (*settings, error) {
 			return s, fmt.Errorf("--profile %s and --scenario %s exclude each other: both choose the workload; valid: one of them, and flags over it", v.text, scenario)
 		}
 	}
-	if err := s.base(); err != nil {
+	if err := s.base(scenario); err != nil {
 		return s, err
 	}
 	if sc, ok := plan.FindScenario(scenario); ok {
@@ -167,9 +167,12 @@ func assemble(values []*value, scenario string) (*settings, error) {
 }
 
 // base applies the profile, which every other flag may override.
-func (s *settings) base() error {
+func (s *settings) base(scenario string) error {
 	name := s.profile
-	if name == "auto" {
+	switch {
+	case scenario != "":
+		name = "bench" // a scenario chooses everything else by itself
+	case name == "auto":
 		name = "rate" // where the search begins
 	}
 	p, ok := plan.FindProfile(name)
