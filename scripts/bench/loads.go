@@ -1,0 +1,63 @@
+package main
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// engines are the asynchronous ones, by the names that both programs use.
+var engines = []string{"io_uring", "libaio"}
+
+//go:embed *.fio
+var jobFiles embed.FS
+
+// writeJobFiles puts the job files where fio can read them.
+func (b *bench) writeJobFiles() error {
+	return fs.WalkDir(jobFiles, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := jobFiles.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(b.work, path), text, 0o600)
+	})
+}
+
+// jobsNamed lists the job files whose names begin so.
+func jobsNamed(prefix string) (names []string) {
+	all, err := jobFiles.ReadDir(".")
+	if err != nil {
+		panic(err) // embedded
+	}
+	for _, e := range all {
+		if strings.HasPrefix(e.Name(), prefix) {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+// longer is how long loads would run if nobody stopped them.
+func (b *bench) longer() int { return int(b.window/time.Second) + 60 }
+
+// ours is dioStress with these flags on the file system under test.
+func (b *bench) ours(engine string, flags ...string) load {
+	argv := append([]string{b.binary, "--directory", b.dir, "--ioengine", engine, "--runtime", fmt.Sprint(b.longer()), "--eta", "never", "--seed", "1"}, flags...)
+	return load{name: "dioStress " + engine + " " + strings.Join(flags, " "), argv: argv}
+}
+
+// fio is a job file with an engine and a depth, where the file takes one.
+func (b *bench) fio(job, engine string, depth int) load {
+	return load{
+		name: fmt.Sprintf("fio %s, %s", job, engine),
+		argv: []string{"fio", "--output=" + filepath.Join(b.work, "fio.out"), job},
+		env:  []string{"DIRECTORY=" + b.dir, "ENGINE=" + engine, fmt.Sprintf("DEPTH=%d", depth), fmt.Sprintf("SECONDS=%d", b.longer())},
+	}
+}
