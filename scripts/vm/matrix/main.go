@@ -18,9 +18,11 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/spf13/pflag"
 
+	"diostress/internal/plan"
 	"diostress/scripts/vm/disk"
 	"diostress/scripts/vm/kernels"
 	"diostress/scripts/vm/lab"
@@ -38,13 +40,24 @@ func main() {
 type options struct {
 	kernels, required, fs, engines []string
 	runs, jobs, timeout            int
-	runtime, out                   string
+	runtime                        time.Duration
+	out                            string
 	extra                          []string
 }
 
 // settings are what every cell is run with: dirtiers of every sort that tempts
 // a judge, and few enough of them for the two processors of a machine.
-var settings = []string{"--bs", "4k", "--size", "1m", "--iodepth", "16", "--dirty", "mmap=1,write=1,fsync=1", "--stuck-timeout", "60s", "--epoch", "2s"}
+var settings = []string{
+	"--bs", "16k", "--size", "2m", "--iodepth", "4", "--dirty", "mmap=1,write=1,fsync=1", "--dirty-yield-every", "1",
+	"--stuck-timeout", "60s", "--epoch", "2s",
+}
+
+// A cell that lacks nothing but pressure is run again, longer: how many
+// collisions a second there are is the emulation's affair.
+const (
+	again  = 2
+	longer = 4
+)
 
 const usage = `usage: go run ./scripts/vm/matrix [flags] [-- arguments of dioStress]
 
@@ -63,7 +76,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringSliceVar(&o.fs, "fs", []string{"ext4", "ext3"}, "file systems: "+strings.Join(disk.FormatNames(), ", "))
 	f.StringSliceVar(&o.engines, "ioengine", []string{"io_uring", "libaio"}, "engines")
 	f.IntVar(&o.runs, "runs", 1, "runs of each cell")
-	f.StringVar(&o.runtime, "runtime", "5", "of each run, as dioStress takes it")
+	runtime := f.String("runtime", "5s", "of each run, as dioStress takes it; a run that lacks pressure is repeated with more")
 	f.IntVar(&o.jobs, "jobs", 2, "machines at a time")
 	f.IntVar(&o.timeout, "timeout", 180, "seconds after which a run's machine is ended")
 	f.StringVar(&o.out, "out", "", "directory that keeps the consoles (default: matrix in the cache)")
@@ -74,6 +87,10 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, fmt.Errorf("argument %q: arguments of dioStress come after --", f.Arg(0))
 	}
 	o.extra = f.Args()
+	var err error
+	if o.runtime, err = plan.ParseTime(*runtime); err != nil {
+		return o, fmt.Errorf("--runtime: %w", err)
+	}
 	for _, k := range o.kernels {
 		if err := kernels.CheckSpec(k); err != nil {
 			return o, err
@@ -149,14 +166,19 @@ func (o *options) kernelRows(ctx context.Context, l *lab.Lab, say func(string, .
 	return rows
 }
 
-// cells of one kernel, all runs.
-func (o *options) cells() (cells []trial.Cell) {
+// cells of one kernel, all runs. round 0 is the first, the others are longer.
+func (o *options) cells(round int) (cells []trial.Cell) {
+	runtime := o.runtime
+	for range round {
+		runtime *= longer
+	}
 	for n := range o.runs {
 		for _, fs := range o.fs {
 			for _, e := range o.engines {
 				cells = append(cells, trial.Cell{
 					Name: fmt.Sprintf("%s-%s-%d", fs, e, n+1), Engine: e, Format: fs,
-					Args: slices.Concat(settings, []string{"--runtime", o.runtime}, o.extra), Timeout: o.timeout,
+					Args:    slices.Concat(settings, []string{"--runtime", plan.FormatTime(runtime)}, o.extra),
+					Timeout: o.timeout + int((runtime-o.runtime)/time.Second),
 				})
 			}
 		}
@@ -174,15 +196,42 @@ func (o *options) runAll(ctx context.Context, l *lab.Lab, rows []*row, say func(
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			say("kernel %s: %d cells", r.kernel.Version, len(o.cells()))
-			s := trial.Setup{Lab: l, Kernel: r.kernel, WorkDir: o.out + "/" + r.spec, OnOutcome: func(c *trial.Outcome) {
-				say("kernel %s: %s: %s", r.kernel.Version, c.Cell.Name, verdictOf(c))
-			}}
-			r.outcomes, r.broken = trial.Run(ctx, s, o.cells())
-			if r.broken != nil {
+			say("kernel %s: %d cells", r.kernel.Version, len(o.cells(0)))
+			if r.broken = o.runKernel(ctx, l, r, say); r.broken != nil {
 				say("kernel %s: %v", r.kernel.Version, r.broken)
 			}
 		})
 	}
 	wg.Wait()
+}
+
+// runKernel runs the cells of one kernel.
+func (o *options) runKernel(ctx context.Context, l *lab.Lab, r *row, say func(string, ...any)) error {
+	s := trial.Setup{Lab: l, Kernel: r.kernel, WorkDir: o.out + "/" + r.spec, OnOutcome: func(c *trial.Outcome) {
+		say("kernel %s: %s: %s", r.kernel.Version, c.Cell.Name, verdictOf(c))
+	}}
+	var err error
+	if r.outcomes, err = trial.Run(ctx, s, o.cells(0)); err != nil {
+		return err
+	}
+	for round := 1; round <= again; round++ {
+		var which []int
+		var cells []trial.Cell
+		for i, c := range o.cells(round) {
+			if r.outcomes[i].OnlyPressure() {
+				which, cells = append(which, i), append(cells, c)
+			}
+		}
+		if len(cells) == 0 {
+			return nil
+		}
+		more, err := trial.Run(ctx, s, cells)
+		if err != nil {
+			return err
+		}
+		for n, i := range which {
+			r.outcomes[i] = more[n]
+		}
+	}
+	return nil
 }

@@ -65,7 +65,7 @@ func TestStatusAndTable(t *testing.T) {
 
 func TestUsageNamesWhatIsWrong(t *testing.T) {
 	for args, want := range map[string]string{
-		"--kernel latest": `"latest"`, "--fs ntfs": `"ntfs"`, "--runs 0": "--runs 0", "stray": `"stray"`,
+		"--kernel latest": `"latest"`, "--fs ntfs": `"ntfs"`, "--runs 0": "--runs 0", "--runtime soon": `"soon"`, "stray": `"stray"`,
 	} {
 		var out, err bytes.Buffer
 		if status := run(t.Context(), strings.Fields(args), &out, &err); status != machine.ExitUsage || out.Len() > 0 || !strings.Contains(err.String(), want) {
@@ -79,8 +79,11 @@ func TestCells(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cells := o.cells()
+	cells := o.cells(0)
 	if len(cells) != 8 || cells[7].Name != "ext3-1k-libaio-2" || !strings.HasSuffix(strings.Join(cells[0].Args, " "), "--runtime 5 --dirty mmap=2") {
 		t.Errorf("%d cells, the last %+v", len(cells), cells[len(cells)-1])
+	}
+	if c := o.cells(1)[0]; !strings.Contains(strings.Join(c.Args, " "), "--runtime 20 ") || c.Timeout != o.timeout+15 {
+		t.Errorf("again: %+v", c)
 	}
 }

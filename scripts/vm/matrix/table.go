@@ -44,17 +44,17 @@ func count(c verdict.Count) string {
 // printTable prints the matrix, and below it what did not pass, in full.
 func printTable(w io.Writer, o options, rows []*row) {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "kernel\tfs\tengine\tverdict\twrites\tpre-write\tpost-write\tfsync EIO\tcontract era\tseconds")
+	fmt.Fprintln(t, "kernel\tfs\tengine\tverdict\twrites\tpre-write\tpost-write\tfsync EIO\tcontract era\truntime\tseconds")
 	var notes []string
 	cells, pass := 0, 0
 	for _, r := range rows {
 		if r.missing != nil {
-			fmt.Fprintf(t, "%s\t\t\tSKIPPED\t\t\t\t\t\t\n", r.spec)
+			fmt.Fprintf(t, "%s\t\t\tSKIPPED\t\t\t\t\t\t\t\n", r.spec)
 			notes = append(notes, fmt.Sprintf("%s: SKIPPED: %v", r.spec, r.missing))
 			continue
 		}
 		if r.broken != nil {
-			fmt.Fprintf(t, "%s\t\t\tBROKEN\t\t\t\t\t\t\n", r.kernel.Version)
+			fmt.Fprintf(t, "%s\t\t\tBROKEN\t\t\t\t\t\t\t\n", r.kernel.Version)
 			notes = append(notes, fmt.Sprintf("%s: %v", r.kernel.Version, r.broken))
 		}
 		for i := range r.outcomes {
@@ -69,10 +69,10 @@ func printTable(w io.Writer, o options, rows []*row) {
 			}
 			line := fmt.Sprintf("%s\t%s\t%s\t%s\t", r.kernel.Version, c.Cell.Format, c.Cell.Engine, word)
 			if run := c.First(); run != nil {
-				line += fmt.Sprintf("%d\t%s\t%s\t%d\t%s\t%.1f", run.Completions.Completed, count(run.Collisions.PreWrite), count(run.Collisions.PostWrite),
-					run.Fsync.EIO, c.Result.Environment.ContractEra, c.Seconds)
+				line += fmt.Sprintf("%d\t%s\t%s\t%d\t%s\t%.1f\t%.1f", run.Completions.Completed, count(run.Collisions.PreWrite), count(run.Collisions.PostWrite),
+					run.Fsync.EIO, c.Result.Environment.ContractEra, float64(run.RuntimeNS)/1e9, c.Seconds)
 			} else {
-				line += "\t\t\t\t\t"
+				line += "\t\t\t\t\t\t"
 			}
 			fmt.Fprintln(t, line)
 		}

@@ -118,11 +118,19 @@ func evidence(o *trial.Outcome, rules []string) (seconds float64, writes uint64)
 // legal: no finding, and the counts are right.
 func (l *line) legal(c *faults.Case, o *trial.Outcome, device bool) {
 	r, run := o.Result, o.First()
-	if r.Verdict != verdict.Pass || run == nil {
+	said := "pass"
+	if o.OnlyPressure() {
+		said = "no finding (little pressure)"
+	} else if r.Verdict != verdict.Pass {
 		l.why = fmt.Sprintf("a legal fault, yet the verdict is %s: %s", r.Verdict, r.Reason)
 		return
 	}
-	l.caught, l.writes, l.seconds = "pass", run.Completions.Completed, float64(run.RuntimeNS)/1e9
+	if run == nil {
+		l.why = "the report has no run"
+		return
+	}
+	l.caught = said
+	l.writes, l.seconds = run.Completions.Completed, float64(run.RuntimeNS)/1e9
 	if device {
 		l.device(r, run)
 		return

@@ -83,7 +83,7 @@ func Run(ctx context.Context, s Setup, cells []Cell) ([]Outcome, error) {
 	}
 	out := make([]Outcome, len(cells))
 	for left := indexes(len(cells)); len(left) > 0; {
-		n := len(left)
+		n := min(len(left), perBoot)
 		if s.Alone {
 			n = 1
 		}
@@ -95,6 +95,10 @@ func Run(ctx context.Context, s Setup, cells []Cell) ([]Outcome, error) {
 	}
 	return out, nil
 }
+
+// perBoot bounds the cells of one boot: each has a disk, and a machine has 32
+// PCI slots.
+const perBoot = 8
 
 func indexes(n int) []int {
 	out := make([]int, n)
@@ -257,6 +261,25 @@ func (o *Outcome) Found() (rules []string) {
 		}
 	}
 	return rules
+}
+
+// OnlyPressure says that nothing but the pressure of the run is undecided: a
+// slow machine made too few collisions to tell, and found nothing wrong.
+func (o *Outcome) OnlyPressure() bool {
+	if o.State != machine.Finished || o.Result == nil || o.Result.Verdict != verdict.Undecided || len(o.Result.Findings) > 0 {
+		return false
+	}
+	lacks := false
+	for _, r := range o.Result.Rules {
+		switch {
+		case !r.Required || r.Verdict == verdict.Pass || r.Verdict == verdict.NotApplicable:
+		case r.Name == "adequacy" && r.Verdict == verdict.Undecided:
+			lacks = true
+		default:
+			return false
+		}
+	}
+	return lacks
 }
 
 // First is the run of the cell's engine, nil if there is none.

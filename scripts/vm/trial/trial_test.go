@@ -99,3 +99,30 @@ func TestCellsEnterABoot(t *testing.T) {
 		t.Error("an unknown file system was taken")
 	}
 }
+
+func TestOnlyPressure(t *testing.T) {
+	rule := func(name string, v verdict.Verdict) verdict.Rule {
+		return verdict.Rule{Name: name, Verdict: v, Required: true}
+	}
+	optional := verdict.Rule{Name: "stale_reported", Verdict: verdict.Undecided}
+	for _, c := range []struct {
+		name  string
+		v     verdict.Verdict
+		rules []verdict.Rule
+		want  bool
+	}{
+		{"too little pressure", verdict.Undecided, []verdict.Rule{rule("a", verdict.Pass), optional, rule("adequacy", verdict.Undecided)}, true},
+		{"another rule, too", verdict.Undecided, []verdict.Rule{rule("a", verdict.Undecided), rule("adequacy", verdict.Undecided)}, false},
+		{"a pass", verdict.Pass, []verdict.Rule{rule("adequacy", verdict.Pass)}, false},
+		{"unsupported", verdict.Unsupported, []verdict.Rule{rule("adequacy", verdict.Unsupported)}, false},
+		{"nothing at all", verdict.Undecided, nil, false},
+	} {
+		o := Outcome{State: machine.Finished, Result: &verdict.Result{Verdict: c.v, Rules: c.rules}}
+		if got := o.OnlyPressure(); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+	if (&Outcome{State: machine.Panic}).OnlyPressure() {
+		t.Error("a panic lacks only pressure")
+	}
+}
