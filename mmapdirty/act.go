@@ -14,7 +14,6 @@ func (d *dirtier) visit(a *aim) {
 	ok := true
 	switch d.kind {
 	case Mmap:
-		a.table.act(a)
 		began := time.Time{}
 		if a.spent != nil {
 			began = time.Now()
@@ -23,7 +22,6 @@ func (d *dirtier) visit(a *aim) {
 		if a.spent != nil && time.Since(began) >= faultTime {
 			a.spent.times++
 		}
-		a.table.acted(a)
 	case Write:
 		ok = d.write(a)
 	case Read:

@@ -8,25 +8,8 @@ import "time"
 // held back, between Begin and its submission, until a dirtier has been there.
 // Such an act is no overlap: nothing is in flight yet.
 
-// Hold marks a slot, after its Begin, as one that waits to be dirtied. False
-// means that it need not wait: a dirtier is in the middle of an act on that
-// very page, and the kernel will have it come first.
-func (t *Table) Hold(slot int) bool {
-	s := &t.slots[slot]
-	if t.acting.Load() == place(int(s.where.Load()>>32), s.off.Load()) {
-		return false
-	}
-	t.held[slot>>6].Or(1 << (slot & 63))
-	return true
-}
-
-// place names the page at a byte offset of a file; it is never 0.
-func place(file int, off int64) uint64 { return uint64(file+1)<<44 | uint64(off)>>12 }
-
-// act and acted stand around an act of a dirtier.
-func (t *Table) act(a *aim) { t.acting.Store(place(a.target.File, a.off)) }
-
-func (t *Table) acted(a *aim) { t.acting.CompareAndSwap(place(a.target.File, a.off), 0) }
+// Hold marks a slot, after its Begin, as one that waits to be dirtied.
+func (t *Table) Hold(slot int) { t.held[slot>>6].Or(1 << (slot & 63)) }
 
 // Await returns once every slot that was held has been dirtied, or limit has
 // passed; none is held then. It is called by the thread that submits, and takes

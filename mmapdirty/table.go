@@ -58,10 +58,6 @@ type Table struct {
 	_     [cacheLine]byte
 	head  atomic.Uint64 // serial of the submission begun last
 	_     [cacheLine]byte
-	// acting is the place of the act that is under way, 0 for none; with
-	// several dirtiers, of one of them.
-	acting atomic.Uint64
-	_      [cacheLine]byte
 }
 
 // Target is one write that was in flight when Pick saw it.

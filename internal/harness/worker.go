@@ -244,7 +244,8 @@ func (w *worker) publish() {
 		if w.table != nil {
 			w.table.Begin(slot, int(q.File), q.Off, int(q.Len))
 			if w.hold > 0 && w.r.files[q.File].Role == plan.Main {
-				held = w.table.Hold(slot) || held
+				w.table.Hold(slot)
+				held = true
 			}
 		}
 	}
