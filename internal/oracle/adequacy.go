@@ -39,6 +39,8 @@ func (j *Judge) measure(d plan.Demand) (n uint64, known bool) {
 			}
 		}
 		return n, true
+	case plan.OverlapActs:
+		return j.t.Overlaps, true
 	case plan.Acts:
 		for _, x := range j.t.Dirtiers {
 			if d.Kind == "" || x.Kind == d.Kind {

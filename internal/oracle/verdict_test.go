@@ -73,18 +73,18 @@ func TestAdequacy(t *testing.T) {
 	}{
 		{"collisions", func(x *history) { x.t.Trace.PreWrite.N, x.t.Overlaps = 100, 0 }, true},
 		{"overlaps", func(x *history) { x.t.Trace.PreWrite.N, x.t.Overlaps = 99, 1000; writes(x, 1000) }, true},
-		{"overlaps of few writes", func(x *history) { x.t.Trace.PreWrite.N, x.t.Overlaps = 99, 8e6; writes(x, 999) }, false},
+		{"overlaps of few writes", func(x *history) { x.t.Trace.PreWrite.N, x.t.Overlaps = 99, 8e6; writes(x, 49) }, false},
 		{"overlaps that met few writes", func(x *history) {
-			x.t.Trace.PreWrite.N, x.t.Overlaps, x.t.Targets = 99, 8e6, 999
+			x.t.Trace.PreWrite.N, x.t.Overlaps, x.t.Targets = 99, 8e6, 49
 			writes(x, 5000)
 		}, false},
 		{"overlaps that met enough writes", func(x *history) {
-			x.t.Trace.PreWrite.N, x.t.Overlaps, x.t.Targets = 99, 8e6, 1000
+			x.t.Trace.PreWrite.N, x.t.Overlaps, x.t.Targets = 99, 8e6, 50
 			writes(x, 5000)
 		}, true},
 		{"back and forth between few writes", func(x *history) {
 			x.t.Trace.PreWrite.N, x.t.Overlaps, x.t.Targets = 99, 8e6, 8e6
-			writes(x, 999)
+			writes(x, 49)
 		}, false},
 		{"neither", func(x *history) { x.t.Trace.PreWrite.N, x.t.Overlaps = 99, 999; writes(x, 5000) }, false},
 		{"not counted, overlaps", func(x *history) { x.t.Trace.PreWrite = ledger.TraceCount{}; x.t.Overlaps = 1000; writes(x, 1000) }, true},

@@ -10,13 +10,15 @@ type Measure string
 
 // The measures. A write is overlapped if an act of a dirtier began and ended
 // while it was in flight, on its bytes; a hundred acts within one slow write
-// are one write overlapped. Acts that the kernel makes wait for writes in flight (truncate, punch) cannot
-// overlap, and are counted as such.
+// are a hundred overlaps and one write overlapped. Acts that the kernel makes
+// wait for writes in flight (truncate, punch) cannot overlap, and are counted as
+// such.
 const (
 	Writes           Measure = "writes" // that were completed
 	PreWriteFailures Measure = "pre-write failures"
 	InvalidationEIO  Measure = "EIOs of failed invalidations at fsync"
 	Overlaps         Measure = "writes overlapped" // by one kind of dirtier, or by all that dirty
+	OverlapActs      Measure = "overlaps"          // acts that did it, of all that dirty
 	Acts             Measure = "acts"              // of one kind of dirtier, whether they overlapped or not
 	FirstWrites      Measure = "first writes"      // to blocks that were a hole, unwritten or beyond the end
 	Extensions       Measure = "extensions"        // writes that ended past the end of the file
@@ -64,7 +66,10 @@ func (p Pressure) String() string {
 
 // Collide is the pressure of a run that names no scenario.
 func Collide() Pressure {
-	return Pressure{{{Of: PreWriteFailures, Min: 100}, {Of: Overlaps, Min: 1000}}}
+	return Pressure{
+		{{Of: PreWriteFailures, Min: 100}, {Of: OverlapActs, Min: 1000}},
+		{{Of: PreWriteFailures, Min: 100}, {Of: Overlaps, Min: 50}},
+	}
 }
 
 // collide is that of a scenario which is about each of its writes: so many of

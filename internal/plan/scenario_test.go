@@ -80,7 +80,7 @@ func TestPressureInWords(t *testing.T) {
 	if got, want := p.String(), "50 acts of truncate; and 100 pre-write failures, else 1000 writes overlapped"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if got, want := Collide().String(), "100 pre-write failures, else 1000 writes overlapped"; got != want {
+	if got, want := Collide().String(), "100 pre-write failures, else 1000 overlaps; and 100 pre-write failures, else 50 writes overlapped"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
