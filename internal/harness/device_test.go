@@ -41,13 +41,16 @@ func TestDeviceErrorIsTheDevices(t *testing.T) {
 	for name, open := range map[string]ioengine.Opener{"io_uring": uring.Open, "libaio": libaio.Open} {
 		t.Run(name, func(t *testing.T) {
 			bed, shutdown := bedtest.ShutdownUnder(t, testbed.Spec{Need: 8 << 20})
-			c := config(func(c *plan.Config) { c.Runtime, c.Epoch = 800*time.Millisecond, 10*time.Second })
+			c := config(func(c *plan.Config) { c.Runtime, c.Epoch = 1500*time.Millisecond, 10*time.Second })
 			s := onto(setup(t, c, "", open, nil), bed)
-			s.Engine = name
+			s.Engine, s.Live = name, &harness.Live{}
 			died := make(chan struct{})
 			go func() {
 				defer close(died)
-				time.Sleep(400 * time.Millisecond)
+				for s.Live.StartNS.Load() == 0 {
+					time.Sleep(5 * time.Millisecond)
+				}
+				time.Sleep(200 * time.Millisecond)
 				shutdown()
 			}()
 			o := judged(t, s)

@@ -2,7 +2,6 @@ package harness
 
 import (
 	"fmt"
-	"runtime"
 	"time"
 
 	"diostress/internal/ledger"
@@ -58,6 +57,7 @@ func (d *dirt) start() error {
 	if err != nil {
 		return err
 	}
+	how.CPUs = d.r.places.dirtiers
 	var mains, beside []int
 	var files []mmapdirty.File
 	for i, f := range d.r.files {
@@ -140,12 +140,6 @@ func strategy(s *plan.Strategy) (mmapdirty.Strategy, error) {
 		how.Order = mmapdirty.Oldest
 	default:
 		return how, fmt.Errorf("dirtiers: %q is no order; valid: newest, random, oldest", s.Pick)
-	}
-	if n := runtime.NumCPU(); s.Pin && n > 1 {
-		// The engine threads have the first processors.
-		for i := n - 1; i >= n/2; i-- {
-			how.CPUs = append(how.CPUs, i)
-		}
 	}
 	return how, nil
 }

@@ -34,6 +34,7 @@ func Run(ctx context.Context, s Setup) (err error) {
 		return err
 	}
 	defer r.obs.close()
+	r.places = newPlaces(&r.cfg.Strategy)
 	r.dog = newWatchdog(r)
 	r.dirt = newDirt(r)
 	r.rec = newRecorder(r)
@@ -164,6 +165,8 @@ func (r *run) steer(ctx context.Context) {
 		t.Broken = "dirtiers: " + err.Error()
 	}
 	r.dirt.ranges()
+	disperse := r.crowd()
+	defer disperse()
 	r.series.begin(r)
 	r.Live.CollisionsKnown.Store(r.obs.count(kernel.InvalidateFail).Known)
 	left := r.cfg.Runtime
@@ -189,6 +192,7 @@ func (r *run) steer(ctx context.Context) {
 		r.goOn(true)
 	}
 	t.Interrupted = ctx.Err() != nil
+	disperse()
 	r.windUp()
 }
 

@@ -7,6 +7,7 @@ package harness
 
 import (
 	"errors"
+	"os/exec"
 	"sync/atomic"
 	"time"
 
@@ -37,6 +38,9 @@ type Setup struct {
 	Late    time.Duration // how long to reap on after the last completion
 	Marker  string        // line for the kernel log
 	Dump    func(string)  // receives the watchdog's dump
+	// KeepBusy makes a command that calls the function of that name for a
+	// processor; nil: processors are left as they are.
+	KeepBusy func(cpu int) *exec.Cmd
 }
 
 // Live is what can be seen of a run while it goes on. The engine threads store
@@ -79,6 +83,7 @@ type run struct {
 	obs     *observer
 	dog     *watchdog
 	dirt    *dirt
+	places  places
 	trailer ledger.Trailer
 	startNS int64
 	epoch   int
