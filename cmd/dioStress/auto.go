@@ -127,7 +127,7 @@ func (x *session) probe(ctx context.Context, cfg plan.Config, c candidate, bed *
 	engine := cfg.Engines[0]
 	err = harness.Run(ctx, harness.Setup{
 		Plan: plan.New(cfg), Run: "auto." + engine, Engine: engine, Open: findEngine(engine).open, Dir: bed.Dir(), Sink: end,
-		Facts: facts(bed.Info(), false), Marker: marker("auto", cfg.Seed), Dump: x.view.dump,
+		Facts: facts(bed.Info(), false), Marker: marker("auto", cfg.Seed), Dump: x.view.dump, KeepBusy: crowder,
 	})
 	switch {
 	case err != nil:

@@ -133,6 +133,8 @@ func options() []option {
 		{groupDirt, "dirty-yields", "N", "yields in vain of a dirtier before it sleeps", nil, intTo(func(s *settings) *int { return &s.cfg.Strategy.Yields })},
 		{groupDirt, "dirty-hold", "TIME", "hold a write back until a dirtier has dirtied its pages, at most so long; 0 for not at all", nil, timeTo(func(s *settings) *time.Duration { return &s.cfg.Strategy.Hold })},
 		{groupDirt, "dirty-sync-rest", "TIME", "pause of a dirtier after each fsync, msync or sync_file_range", nil, timeTo(func(s *settings) *time.Duration { return &s.cfg.Strategy.RestSync })},
+		{groupDirt, "pack", "", "put engine threads and dirtiers on one processor together", nil, boolTo(func(s *settings) *bool { return &s.cfg.Strategy.Pack })},
+		{groupDirt, "crowd", "N", "with --pack: processes that keep each of the other processors busy, so that the kernel's workers stay on the one as well; on machines with up to 8 processors", nil, intTo(func(s *settings) *int { return &s.cfg.Strategy.Crowd })},
 		{groupDirt, "pin", "", "pin engine threads and dirtiers to processors of their own", nil, boolTo(func(s *settings) *bool { return &s.cfg.Strategy.Pin })},
 
 		{groupChecks, "verify", "none|full", "read everything back and judge the data (default full; none with --dirty none)", []string{"none", "full"}, textTo(func(s *settings) *string { return &s.cfg.Verify })},

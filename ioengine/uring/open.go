@@ -143,6 +143,7 @@ func open(o ioengine.Options, regionMax uintptr) (_ *Engine, err error) {
 		return nil, fmt.Errorf("mmap of one page: %w", err)
 	}
 	e.wait = (*waitArgs)(unsafe.Pointer(&e.lent[0]))
+	e.placeWorkers(o.WorkerCPUs)
 	if o.FixedBufs {
 		if err := e.registerBuffers(o, regionMax); err != nil {
 			return nil, err

@@ -86,3 +86,17 @@ func (e *Engine) registerFiles() error {
 	e.sqeFlags |= giouring.SqeFixedFile
 	return nil
 }
+
+// placeWorkers tells the kernel where to run the workers that take what cannot
+// be issued without blocking. It is a wish: a kernel that does not know it runs
+// them anywhere.
+func (e *Engine) placeWorkers(cpus []int) {
+	if len(cpus) == 0 {
+		return
+	}
+	var set unix.CPUSet
+	for _, c := range cpus {
+		set.Set(c)
+	}
+	e.ring.Register(e.ring.RingFd(), giouring.RegisterIOWQAff, unsafe.Pointer(&set), uint32(unsafe.Sizeof(set)))
+}
