@@ -202,7 +202,7 @@ func (q *retryQueue) take(w *worker) (plan.Write, uint16, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for i, o := range q.list {
-		if !w.acct.Busy(o.write.File, o.write.Block*int64(w.bs)) {
+		if w.mayWrite(o.write) {
 			q.list = append(q.list[:i], q.list[i+1:]...)
 			q.some.Store(len(q.list) > 0)
 			return o.write, o.try, true

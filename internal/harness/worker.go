@@ -208,6 +208,10 @@ func (w *worker) next() (wr plan.Write, try uint16, ok bool) {
 	if wr, try, ok = w.retries.take(w); ok {
 		return wr, try, true
 	}
+	if w.audit != nil {
+		w.went()
+		return w.stream.On(w.nextSlot()), 0, true
+	}
 	if !w.isHeld {
 		w.held, w.isHeld = w.stream.Next(), true
 	}
@@ -219,8 +223,20 @@ func (w *worker) next() (wr plan.Write, try uint16, ok bool) {
 	return w.held, 0, true
 }
 
+// nextSlot is the slot that the next offer takes.
+func (w *worker) nextSlot() int { return w.free[len(w.free)-1] }
+
+// mayWrite says whether a write may be in flight beside those that are: none
+// on its block, and in audit none on its file, which belongs to the slot.
+func (w *worker) mayWrite(wr plan.Write) bool {
+	if w.audit != nil {
+		return wr.File == w.stream.MainFile(w.nextSlot())
+	}
+	return !w.acct.Busy(wr.File, wr.Block*int64(w.bs))
+}
+
 func (w *worker) offer(wr plan.Write, try uint16, paused bool) {
-	slot := w.free[len(w.free)-1]
+	slot := w.nextSlot()
 	w.free = w.free[:len(w.free)-1]
 	off := wr.Block * int64(w.bs)
 	tag, gen := w.acct.Offer(slot, wr.File, off, uint32(w.bs), try, paused)

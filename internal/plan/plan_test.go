@@ -122,6 +122,62 @@ func TestStreamIsRepeatableAndCoversEveryBlock(t *testing.T) {
 	}
 }
 
+// TestDwell: iodepth blocks at a time are written so often as asked for, and in
+// the end all of them.
+func TestDwell(t *testing.T) {
+	c := good()
+	c.Dirty, c.Verify, c.IODepth, c.Dwell, c.Size = nil, "none", 3, 4, 16*4096 // 16 blocks are not a multiple of 3
+	s := New(c).Stream(0)
+	if n := s.Round(); n != 18*4+1 {
+		t.Errorf("a round is %d writes, want %d", n, 18*4+1)
+	}
+	seen := map[Write]int{}
+	for range 18 / 3 {
+		var group [3]Write
+		for i := range group {
+			group[i] = s.Next()
+			seen[group[i]]++
+		}
+		for range 3 {
+			for i := range group {
+				w := s.Next()
+				if w != group[i] {
+					t.Fatalf("%+v among the writes to %+v", w, group)
+				}
+				seen[w]++
+			}
+		}
+	}
+	if len(seen) != 16 {
+		t.Errorf("%d blocks written, want 16", len(seen))
+	}
+	for w, n := range seen {
+		if n%4 != 0 || n == 0 {
+			t.Errorf("%+v was written %d times, want a multiple of 4", w, n)
+		}
+	}
+}
+
+// TestAuditHasAFileForEverySlot: what On says for a slot is on that slot's file.
+func TestAuditHasAFileForEverySlot(t *testing.T) {
+	c := good()
+	c.Audit = true
+	p := New(c)
+	s := p.Stream(0)
+	files := map[int]bool{}
+	for slot := range c.IODepth {
+		files[s.MainFile(slot)] = true
+		for range 100 {
+			if w := s.On(slot); w.File != s.MainFile(slot) || w.Block*int64(c.BS) >= p.Files[w.File].Size {
+				t.Fatalf("slot %d: %+v", slot, w)
+			}
+		}
+	}
+	if len(files) != c.IODepth {
+		t.Errorf("%d files for %d slots", len(files), c.IODepth)
+	}
+}
+
 func TestSharedRangeNeverMeets(t *testing.T) {
 	c := good()
 	c.NumJobs, c.Range = 3, "shared"

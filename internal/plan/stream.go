@@ -44,13 +44,22 @@ func (s *Stream) Next() Write {
 	case s.neighbour != nil && n%neighbourEvery == neighbourEvery/2:
 		return s.neighbour.next()
 	}
-	c := &s.main[n%uint64(len(s.main))]
+	return s.On(int(n % uint64(len(s.main))))
+}
+
+// On returns the next write to the k-th of the job's main files: in audit there
+// is one for every slot.
+func (s *Stream) On(k int) Write {
+	c := &s.main[k]
 	if s.random {
 		s.rng += 0x9E3779B97F4A7C15
 		return Write{c.file, c.start + c.step*int64(mix(s.rng)%c.perm.n)}
 	}
 	return c.next()
 }
+
+// MainFile returns the index into Plan.Files of the k-th main file.
+func (s *Stream) MainFile(k int) int { return s.main[k].file }
 
 // Round returns how many writes it takes until every block of the job's main
 // files was written once: an upper bound with the files beside them.
