@@ -12,12 +12,12 @@ type counters struct {
 	failed, done *counter
 }
 
-func (b *bench) openCounters() (c *counters, err error) {
-	c = &counters{dev: b.dev}
-	if c.failed, err = openCounter("iomap/iomap_dio_invalidate_fail", b.dev); err != nil {
+func openCounters(dev uint64) (c *counters, err error) {
+	c = &counters{dev: dev}
+	if c.failed, err = openCounter("iomap/iomap_dio_invalidate_fail", dev); err != nil {
 		return nil, err
 	}
-	if c.done, err = openCounter("iomap/iomap_dio_complete", b.dev); err != nil {
+	if c.done, err = openCounter("iomap/iomap_dio_complete", dev); err != nil {
 		c.failed.close()
 		return nil, err
 	}

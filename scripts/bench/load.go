@@ -15,6 +15,7 @@ import (
 // load is a program that writes until it is told to stop.
 type load struct {
 	name string
+	at   place
 	argv []string
 	env  []string
 }
@@ -24,6 +25,7 @@ type load struct {
 // second, whatever the machine does meanwhile, and start-up is in no figure.
 type running struct {
 	load
+	c    *counters
 	cmd  *exec.Cmd
 	out  bytes.Buffer
 	gone chan struct{} // closed when it has ended
@@ -37,23 +39,27 @@ const (
 	readyWrites = 200
 	readyWait   = 60 * time.Second
 	warmUp      = 300 * time.Millisecond
-	settle      = 30 * time.Millisecond
+	settle      = 100 * time.Millisecond
 	endWait     = 30 * time.Second
 )
 
 // start starts a load, waits until its direct writes flow, and stops it.
-func (b *bench) start(ctx context.Context, l load, c *counters) (*running, error) {
+func (b *bench) start(ctx context.Context, l load) (_ *running, err error) {
 	r := &running{load: l, cmd: exec.Command(l.argv[0], l.argv[1:]...), gone: make(chan struct{})}
 	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.out
 	r.cmd.Dir = b.work
 	r.cmd.Env = append(os.Environ(), l.env...)
 	// A process group of its own, or the terminal's ^C would reach it too.
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	before, err := c.writes()
-	if err != nil {
+	if r.c, err = openCounters(l.at.dev); err != nil {
 		return nil, err
 	}
-	if err := r.cmd.Start(); err != nil {
+	before, err := r.c.writes()
+	if err == nil {
+		err = r.cmd.Start()
+	}
+	if err != nil {
+		r.c.close()
 		return nil, err
 	}
 	go func() {
@@ -65,7 +71,7 @@ func (b *bench) start(ctx context.Context, l load, c *counters) (*running, error
 			break
 		}
 		var now uint64
-		if now, err = c.writes(); err != nil {
+		if now, err = r.c.writes(); err != nil {
 			break
 		}
 		if now-before >= readyWrites {
@@ -106,16 +112,16 @@ func (r *running) failed(err error) error {
 }
 
 // look lets the load go on for a window of time and says what happened in it.
-func (b *bench) look(ctx context.Context, r *running, c *counters) (f figures, err error) {
+func (b *bench) look(ctx context.Context, r *running) (f figures, err error) {
 	r.signal(syscall.SIGCONT)
 	defer r.signal(syscall.SIGSTOP)
 	if err := r.sleep(ctx, settle); err != nil {
 		return f, r.failed(err)
 	}
 	pids := family(r.cmd.Process.Pid)
-	before, err1 := c.sample(pids)
+	before, err1 := r.c.sample(pids)
 	err2 := r.sleep(ctx, b.window)
-	after, err3 := c.sample(pids)
+	after, err3 := r.c.sample(pids)
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return f, r.failed(err)
 	}
@@ -125,6 +131,7 @@ func (b *bench) look(ctx context.Context, r *running, c *counters) (f figures, e
 // end stops a load and whatever it started: politely, then for good. Its
 // output is complete then.
 func (r *running) end() {
+	defer r.c.close()
 	pids := family(r.cmd.Process.Pid)
 	r.signal(syscall.SIGCONT)
 	syscall.Kill(r.cmd.Process.Pid, syscall.SIGINT)
@@ -153,11 +160,6 @@ func (r *running) signal(s syscall.Signal) {
 // turns looks at several loads in turn, as often as there are pairs, and ends
 // them.
 func (b *bench) turns(ctx context.Context, watch bool, loads ...load) (out [][]figures, err error) {
-	c, err := b.openCounters()
-	if err != nil {
-		return nil, err
-	}
-	defer c.close()
 	var all []*running
 	defer func() {
 		for _, r := range all {
@@ -165,21 +167,23 @@ func (b *bench) turns(ctx context.Context, watch bool, loads ...load) (out [][]f
 		}
 	}()
 	for _, l := range loads {
-		r, err := b.start(ctx, l, c)
+		r, err := b.start(ctx, l)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, r)
 	}
 	if !watch {
-		c.close()
+		for _, r := range all {
+			r.c.close()
+		}
 	}
 	out = make([][]figures, len(loads))
 	for round := range b.pairs {
 		for i := range all {
 			// Whatever drifts in a round must not always meet the same load.
 			at := (i + round) % len(all)
-			f, err := b.look(ctx, all[at], c)
+			f, err := b.look(ctx, all[at])
 			if err != nil {
 				return nil, err
 			}

@@ -47,17 +47,17 @@ func jobsNamed(prefix string) (names []string) {
 // longer is how long loads would run if nobody stopped them.
 func (b *bench) longer() int { return int(b.window/time.Second) + 60 }
 
-// ours is dioStress with these flags on the file system under test.
-func (b *bench) ours(engine string, flags ...string) load {
-	argv := append([]string{b.binary, "--directory", b.dir, "--ioengine", engine, "--runtime", fmt.Sprint(b.longer()), "--eta", "never", "--seed", "1"}, flags...)
-	return load{name: "dioStress " + engine + " " + strings.Join(flags, " "), argv: argv}
+// ours is dioStress with these flags.
+func (b *bench) ours(at place, engine string, flags ...string) load {
+	argv := append([]string{b.binary, "--directory", at.dir, "--ioengine", engine, "--runtime", fmt.Sprint(b.longer()), "--eta", "never", "--seed", "1"}, flags...)
+	return load{name: "dioStress " + engine + " " + strings.Join(flags, " ") + at.name, at: at, argv: argv}
 }
 
 // fio is a job file with an engine and a depth, where the file takes one.
-func (b *bench) fio(job, engine string, depth int) load {
+func (b *bench) fio(at place, job, engine string, depth int) load {
 	return load{
-		name: fmt.Sprintf("fio %s, %s", job, engine),
+		name: fmt.Sprintf("fio %s, %s%s", job, engine, at.name), at: at,
 		argv: []string{"fio", "--output=" + filepath.Join(b.work, "fio.out"), job},
-		env:  []string{"DIRECTORY=" + b.dir, "ENGINE=" + engine, fmt.Sprintf("DEPTH=%d", depth), fmt.Sprintf("SECONDS=%d", b.longer())},
+		env:  []string{"DIRECTORY=" + at.dir, "ENGINE=" + engine, fmt.Sprintf("DEPTH=%d", depth), fmt.Sprintf("SECONDS=%d", b.longer())},
 	}
 }

@@ -45,9 +45,16 @@ type bench struct {
 	progress io.Writer
 	t        table
 
-	fs  string // the file system under test, and where it is
-	dir string
-	dev uint64
+	fs     string // the file system under test
+	plain  place  // of a loop device as it is
+	stable place  // of one that asks for stable pages
+}
+
+// place is where files may be made.
+type place struct {
+	name string // "" or what is special about it
+	dir  string
+	dev  uint64
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -128,14 +135,28 @@ func (b *bench) everything(ctx context.Context) (err error) {
 	return nil
 }
 
-// onFS measures on one file system, made as the program makes its own.
+// onFS measures on one kind of file system, made as the program makes its own:
+// once on a loop device as it is, and once on one that asks for stable pages.
 func (b *bench) onFS(ctx context.Context, fs string) (err error) {
-	bed, err := testbed.Open(ctx, testbed.Spec{FS: fs, Need: 512 << 20})
-	if err != nil {
-		return err
+	b.fs = fs
+	for _, x := range []struct {
+		to     *place
+		stable bool
+	}{{&b.plain, false}, {&b.stable, true}} {
+		bed, err2 := testbed.Open(ctx, testbed.Spec{FS: fs, Need: 600 << 20, StablePages: x.stable})
+		if err2 != nil {
+			return err2
+		}
+		defer func() { err = errors.Join(err, bed.Close()) }()
+		i := bed.Info()
+		*x.to = place{dir: bed.Dir(), dev: i.Dev}
+		if x.stable {
+			x.to.name = ", stable pages"
+			if !i.StablePages {
+				x.to.name = ", stable pages (which this kernel does not let one ask for)"
+			}
+		}
 	}
-	defer func() { err = errors.Join(err, bed.Close()) }()
-	b.fs, b.dir, b.dev = fs, bed.Dir(), bed.Info().Dev
 	for _, section := range []func(context.Context) error{b.collide, b.share, b.post, b.clean, b.cost, b.scale} {
 		if err := section(ctx); err != nil {
 			return err

@@ -22,7 +22,7 @@ func (b *bench) post(ctx context.Context) error {
 		if !b.wants("post", b.fs, engine) {
 			continue
 		}
-		s, err := b.finished(ctx, engine, seconds, "--profile", "post")
+		s, err := b.finished(ctx, b.plain, engine, seconds, "--profile", "post")
 		if err != nil {
 			return err
 		}
@@ -49,7 +49,7 @@ func (b *bench) post(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	out, err := exec.CommandContext(ctx, self, "--large-writes", b.dir, "--window", fmt.Sprintf("%.1fs", seconds)).CombinedOutput()
+	out, err := exec.CommandContext(ctx, self, "--large-writes", b.plain.dir, "--window", fmt.Sprintf("%.1fs", seconds)).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("large writes: %w\n%s", err, out)
 	}
@@ -66,18 +66,12 @@ func (b *bench) post(ctx context.Context) error {
 // fioPost looks at the errseq of fio's file, some thousand times a second,
 // while fio runs: failures between two looks show as one.
 func (b *bench) fioPost(ctx context.Context, job, engine string) (perSecond float64, err error) {
-	c, err := b.openCounters()
-	if err != nil {
-		return 0, err
-	}
-	defer c.close()
-	l := b.fio(job, engine, 0)
-	r, err := b.start(ctx, l, c)
+	r, err := b.start(ctx, b.fio(b.plain, job, engine, 0))
 	if err != nil {
 		return 0, err
 	}
 	defer r.end()
-	fd, err := unix.Open(filepath.Join(b.dir, "collide.dat"), unix.O_RDWR|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(filepath.Join(b.plain.dir, "collide.dat"), unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return 0, err
 	}
@@ -94,7 +88,7 @@ func (b *bench) fioPost(ctx context.Context, job, engine string) (perSecond floa
 		}
 		seen <- n
 	}()
-	f, err := b.look(ctx, r, c)
+	f, err := b.look(ctx, r)
 	stop.Store(true)
 	return float64(<-seen) / max(f.seconds, 1e-9), err
 }

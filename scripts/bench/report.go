@@ -38,10 +38,10 @@ type statement struct {
 
 // finished lets dioStress run to its end for so many seconds and returns what
 // it says.
-func (b *bench) finished(ctx context.Context, engine string, seconds float64, flags ...string) (*statement, error) {
+func (b *bench) finished(ctx context.Context, at place, engine string, seconds float64, flags ...string) (*statement, error) {
 	out := filepath.Join(b.work, "report.json")
 	os.Remove(out)
-	args := append([]string{"--directory", b.dir, "--ioengine", engine, "--runtime", fmt.Sprintf("%.1f", seconds), "--eta", "never", "--seed", "1",
+	args := append([]string{"--directory", at.dir, "--ioengine", engine, "--runtime", fmt.Sprintf("%.1f", seconds), "--eta", "never", "--seed", "1",
 		"--output", out, "--output-format", "json"}, flags...)
 	said, runErr := exec.CommandContext(ctx, b.binary, args...).CombinedOutput()
 	text, err := os.ReadFile(out)
