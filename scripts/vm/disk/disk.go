@@ -13,7 +13,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -83,6 +85,29 @@ func Make(ctx context.Context, cacheDir, path string, f Format, size int64) erro
 		}
 	}
 	return run(ctx, []string{"cp", "--sparse=always", "--reflink=auto", master, path})
+}
+
+var freeBlocks = regexp.MustCompile(`(?m)^Block size:\s+(\d+)$(?s:.*?)^Group 0:(?s:.*?)^\s+Free blocks: (\d+)-`)
+
+// DataStart is where the free blocks of a new ext file system begin, bytes: with
+// packed metadata and a single block group, file data lies behind it and all
+// else, the journal too, before it.
+func DataStart(ctx context.Context, path string) (int64, error) {
+	tool, err := findTool("dumpe2fs")
+	if err != nil {
+		return 0, err
+	}
+	out, err := exec.CommandContext(ctx, tool, path).Output()
+	if err != nil {
+		return 0, fmt.Errorf("dumpe2fs %s: %w", path, err)
+	}
+	m := freeBlocks.FindSubmatch(out)
+	if m == nil {
+		return 0, fmt.Errorf("dumpe2fs %s names no free blocks of group 0", path)
+	}
+	size, err1 := strconv.ParseInt(string(m[1]), 10, 64)
+	first, err2 := strconv.ParseInt(string(m[2]), 10, 64)
+	return size * first, errors.Join(err1, err2)
 }
 
 // Blank makes a sparse image of zeros.

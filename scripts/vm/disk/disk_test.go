@@ -42,6 +42,38 @@ func TestEveryExtFormatIsMadeAndClean(t *testing.T) {
 	}
 }
 
+// Behind the start of the data there is nothing but free blocks.
+func TestDataStart(t *testing.T) {
+	tool(t, "mkfs.ext4", "mkfs.ext3", "dumpe2fs", "cp")
+	dir := t.TempDir()
+	for _, name := range []string{"ext4-packed", "ext3-packed"} {
+		f, err := FormatByName(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := filepath.Join(dir, name)
+		if err := Make(t.Context(), filepath.Join(dir, "cache"), p, f, 96<<20); err != nil {
+			t.Fatal(err)
+		}
+		start, err := DataStart(t.Context(), p)
+		if err != nil || start < 8<<20 || start > 24<<20 {
+			t.Fatalf("%s: %d, %v", name, start, err)
+		}
+		b, err := os.ReadFile(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, c := range b[start:] {
+			if c != 0 {
+				t.Fatalf("%s: byte %d behind the start of the data is in use", name, i)
+			}
+		}
+	}
+	if _, err := DataStart(t.Context(), os.DevNull); err == nil {
+		t.Error("no file system, yet data starts somewhere")
+	}
+}
+
 func TestCheckSeesDamage(t *testing.T) {
 	tool(t, "mkfs.ext4", "e2fsck", "cp")
 	dir := t.TempDir()

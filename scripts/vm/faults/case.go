@@ -44,8 +44,6 @@ type Case struct {
 	Args   []string // of dioStress, after the settings
 	Format string   // "-1k", "-packed": appended to the file system's name
 	IOPS   int      // throttle of the disk
-	// DelayMS is how long every write takes at the least.
-	DelayMS int
 	// Blkdebug or Flakey: the device fails, not the kernel.
 	Blkdebug, Flakey bool
 	// Deadly kernels get a boot for every run, and no poisoning of freed memory:

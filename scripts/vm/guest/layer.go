@@ -75,7 +75,7 @@ func (m layers) add(serial, dev string, layer wire.Layer) (string, error) {
 // turn makes the writes to what may fail of a disk fail, or succeed again.
 func (m layers) turn(serial string, fail bool) error {
 	d, ok := m[serial]
-	if !ok || d.layer.FailFrom == 0 {
+	if !ok {
 		return fmt.Errorf("disk %s has no part that can fail", serial)
 	}
 	if _, err := dmCall(dmDevSuspend, serial, dmSuspendFlag|dmSkipLockFSFlag|dmNoFlushFlag, nil); err != nil {
@@ -93,25 +93,17 @@ func (d *layered) load(fail bool) (dev uint64, err error) {
 	return dmCall(dmDevSuspend, d.name, 0, nil)
 }
 
-func (d *layered) table(fail bool) (table []dmTarget) {
-	part := func(kind string, start, end uint64, more string) {
-		if start < end {
-			table = append(table, dmTarget{start, end - start, kind, fmt.Sprintf("%s %d", d.dev, start) + more})
-		}
+func (d *layered) table(fail bool) []dmTarget {
+	at := fmt.Sprintf("%s %d", d.dev, d.layer.FailFrom)
+	rest := dmTarget{d.layer.FailFrom, d.sectors - d.layer.FailFrom, "linear", at}
+	if fail {
+		// Never up, down for as long as it is asked, reads as ever.
+		rest.kind, rest.params = "flakey", at+" 0 1 1 error_writes"
 	}
-	healthy, more := "linear", func(uint64) string { return "" }
-	if ms := d.layer.WriteDelayMS; ms > 0 {
-		healthy = "delay"
-		more = func(start uint64) string { return fmt.Sprintf(" 0 %s %d %d", d.dev, start, ms) }
+	if rest.start == 0 {
+		return []dmTarget{rest}
 	}
-	if !fail {
-		part(healthy, 0, d.sectors, more(0))
-		return table
-	}
-	part(healthy, 0, d.layer.FailFrom, more(0))
-	// Never up, down for as long as it is asked, reads as ever.
-	part("flakey", d.layer.FailFrom, d.sectors, " 0 1 1 error_writes")
-	return table
+	return []dmTarget{{0, rest.start, "linear", d.dev + " 0"}, rest}
 }
 
 // dmCall makes one call and returns the device number it answers with.

@@ -169,8 +169,11 @@ type Disk struct {
 	Size   int64  // bytes
 	IOPS   int
 	Fault  []string
-	Layer  *wire.Layer // needs dm-delay or dm-flakey among the modules
-	Mount  *wire.Mount // Serial and FSType are filled in
+	Layer  *wire.Layer // needs dm-flakey among the modules
+	// FailData puts a layer over the disk that an act can make fail for file
+	// data alone: a format with packed metadata, one block group (128 MiB).
+	FailData bool
+	Mount    *wire.Mount // Serial and FSType are filled in
 }
 
 // Boot is one boot.

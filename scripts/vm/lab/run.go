@@ -116,6 +116,13 @@ func (l *Lab) disks(ctx context.Context, b Boot, work string, spec *wire.Spec) (
 			if err := disk.Make(ctx, filepath.Join(l.Cache.Dir, "images"), path, f, d.Size); err != nil {
 				return nil, err
 			}
+			if d.FailData {
+				start, err := disk.DataStart(ctx, path)
+				if err != nil {
+					return nil, err
+				}
+				d.Layer = &wire.Layer{FailFrom: uint64(start) / 512}
+			}
 			if d.Mount != nil {
 				m := *d.Mount
 				m.Serial, m.FSType = d.Serial, f.FSType

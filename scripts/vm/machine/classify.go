@@ -97,7 +97,7 @@ func classify(e ending, console string) (State, string, []string) {
 			why = "reset"
 		}
 		return NeverBooted, why + " before user space", oops
-	case e.rc == 0 && panicked != "" && len(oops) > 0:
+	case e.rc == 0 && len(oops) > 0:
 		return Oops, oops[0], oops
 	case e.rc == 0 && panicked != "":
 		return Panic, panicked, oops

@@ -30,6 +30,7 @@ func TestClassifyOfCannedConsoles(t *testing.T) {
 		{"oops", "oops.log", ending{rc: 0, booted: true}, Oops, "BUG: kernel NULL pointer dereference", 2},
 		{"panic_on_warn", "warn.log", ending{rc: 0, booted: true}, Oops, "refcount_t: underflow; use-after-free.", 2},
 		{"poison", "poison.log", ending{rc: 0, booted: true}, Oops, "general protection fault", 2},
+		{"reset after an oops", "refcount.log", ending{rc: 0, booted: true}, Oops, "refcount_t: underflow", 2},
 		{"reset", healthy, ending{rc: 0, booted: true}, Panic, "reset without a word", 0},
 		{"hang", "hang.log", ending{rc: rcOf(wire.EndTimeout, 0), booted: true}, Hang, "timeout in the guest", 1},
 		{"killed by the host", healthy, ending{rc: -1, hostLimit: true, limit: time.Minute, booted: true}, HostTimeout, "killed after 1m0s", 0},

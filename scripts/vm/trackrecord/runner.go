@@ -24,9 +24,6 @@ const (
 	cellTimeout = 120 // seconds in the guest
 	deadTimeout = 90  // likewise, where the kernel is expected to hang
 	g208Seconds = 3
-	// zoneStart is where file data begins on a disk with packed metadata, in
-	// sectors: 192 MiB of ext4 have 3 MiB of inode tables and a journal of 8.
-	zoneStart = 16 << 20 / 512
 )
 
 // bench is one kernel with what is built for it.
@@ -92,9 +89,6 @@ func (b *bench) setup(c *faults.Case, engine string) trial.Setup {
 	if c.Flakey {
 		s.Modules = append(s.Modules, "dm-flakey")
 	}
-	if c.DelayMS > 0 {
-		s.Modules = append(s.Modules, "dm-delay")
-	}
 	return s
 }
 
@@ -113,9 +107,6 @@ func (b *bench) cells(c *faults.Case, g group) (cells []trial.Cell) {
 				cell.Timeout = deadTimeout
 			}
 			serial := fmt.Sprintf("c%d", len(cells))
-			if c.DelayMS > 0 {
-				cell.Layer = &wire.Layer{WriteDelayMS: c.DelayMS}
-			}
 			switch {
 			case c.Module != "":
 				for _, p := range []string{"calls", "bent", "failed", "missed"} {
@@ -134,7 +125,7 @@ func (b *bench) cells(c *faults.Case, g group) (cells []trial.Cell) {
 				cell.Fault = blkdebug()
 				cell.Acts = []wire.Act{{OnLog: marker, AfterMS: 1500, ZeroOut: serial}}
 			case c.Flakey:
-				cell.Layer = &wire.Layer{FailFrom: zoneStart}
+				cell.FailData = true
 				cell.Acts = []wire.Act{{OnLog: marker, AfterMS: 1500, Fail: serial, ForMS: 1500}}
 			}
 			if i == len(g.engines)-1 {

@@ -23,18 +23,20 @@ import (
 
 // Cell is one run of dioStress on a disk of its own.
 type Cell struct {
-	Name    string // unique in a call of Run; file-name characters
-	Engine  string
-	Format  string // a disk format, "ext4-1k"
-	Host    bool   // format and mount outside of dioStress
-	IOPS    int
-	Fault   []string // blkdebug properties of the disk
-	Layer   *wire.Layer
-	Args    []string       // of dioStress, besides engine and place
-	Acts    []wire.Act     // while it runs
-	Reports []string       // guest files whose text is wanted afterwards
-	After   []wire.Command // run once the cell has ended; DISK in their arguments is its disk's serial number
-	Timeout int            // seconds in the guest
+	Name   string // unique in a call of Run; file-name characters
+	Engine string
+	Format string // a disk format, "ext4-1k"
+	Host   bool   // format and mount outside of dioStress
+	IOPS   int
+	Fault  []string // blkdebug properties of the disk
+	Layer  *wire.Layer
+	// FailData makes the disk one whose file data an act can make fail; with Host.
+	FailData bool
+	Args     []string       // of dioStress, besides engine and place
+	Acts     []wire.Act     // while it runs
+	Reports  []string       // guest files whose text is wanted afterwards
+	After    []wire.Command // run once the cell has ended; DISK in their arguments is its disk's serial number
+	Timeout  int            // seconds in the guest
 }
 
 const diskMark = "DISK"
@@ -162,7 +164,11 @@ func (c *Cell) enter(b *lab.Boot, index int) error {
 	if c.Host || c.Format == "xfs" {
 		make = lab.Formatted
 	}
-	t, err := make(c.Format, lab.DefaultDiskSize)
+	size := int64(lab.DefaultDiskSize)
+	if c.FailData {
+		size = 96 << 20 // one block group
+	}
+	t, err := make(c.Format, size)
 	if err != nil {
 		return err
 	}
@@ -170,7 +176,7 @@ func (c *Cell) enter(b *lab.Boot, index int) error {
 	for i, a := range t.Args {
 		t.Args[i] = strings.ReplaceAll(a, t.Disk.Serial, serial)
 	}
-	t.Disk.Serial, t.Disk.IOPS, t.Disk.Fault, t.Disk.Layer = serial, c.IOPS, c.Fault, c.Layer
+	t.Disk.Serial, t.Disk.IOPS, t.Disk.Fault, t.Disk.FailData = serial, c.IOPS, c.Fault, c.FailData
 	if t.Disk.Mount != nil {
 		t.Disk.Mount.Dir = "/mnt/" + serial
 	}

@@ -45,10 +45,10 @@ type Disk struct {
 	Layer  *Layer `json:"layer,omitempty"`
 }
 
-// Layer is a device-mapper device between a disk and its users.
+// Layer is a device-mapper device between a disk and its users, of which an act
+// can make a part fail (dm-flakey).
 type Layer struct {
-	WriteDelayMS int    `json:"write_delay_ms,omitempty"` // every write takes so long at the least (dm-delay)
-	FailFrom     uint64 `json:"fail_from,omitempty"`      // first 512-byte sector of what an act can make fail (dm-flakey)
+	FailFrom uint64 `json:"fail_from"` // first 512-byte sector of that part, which reaches to the end
 }
 
 // Mount is a file system to mount, found by the serial number of its disk.
