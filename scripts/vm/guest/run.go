@@ -44,6 +44,13 @@ func run(c wire.Command, sysrq string, l *link, results *resultDisk, disks layer
 			}
 		case end.Error = <-overdue(c, stop):
 			end.Timeout = true
+			// A Go program says where its goroutines stand; what the kernel
+			// holds does not answer.
+			cmd.Process.Signal(syscall.SIGQUIT)
+			select {
+			case <-done:
+			case <-time.After(3 * time.Second):
+			}
 		}
 		close(stop)
 	}

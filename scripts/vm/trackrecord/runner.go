@@ -83,6 +83,10 @@ func (b *bench) setup(c *faults.Case, engine string) trial.Setup {
 		Lab: b.lab, Kernel: b.kernel, Lenient: true, NoPoison: c.Deadly,
 		WorkDir: filepath.Join(b.out, b.kernel.Series, c.Name+"-"+engine),
 	}
+	if c.Deadly {
+		// A kernel that loops for ever with preemption off answers nobody.
+		s.Cmdline = []string{"softlockup_panic=1"}
+	}
 	if c.Module != "" {
 		s.Own = []lab.OwnModule{{Path: filepath.Join(b.modules, c.Module+".ko"), Params: c.ParamsFor(engine) + " on=1"}}
 	}
@@ -207,7 +211,7 @@ func (b *bench) g208Alone(ctx context.Context, c *faults.Case, s trial.Setup, ce
 	d := g208Disk(fs)
 	d.IOPS = c.IOPS
 	r, err := b.lab.Run(ctx, lab.Boot{
-		Kernel: s.Kernel, Own: s.Own, Disks: []lab.Disk{d}, Programs: s.Tools, Lenient: true, NoPoison: s.NoPoison,
+		Kernel: s.Kernel, Own: s.Own, Cmdline: s.Cmdline, Disks: []lab.Disk{d}, Programs: s.Tools, Lenient: true, NoPoison: s.NoPoison,
 		Commands: []wire.Command{cmd}, WorkDir: filepath.Join(s.WorkDir, cell.Name+"-g208"),
 	})
 	if err != nil {

@@ -237,6 +237,9 @@ func (o *Outcome) keep(dir string) error {
 	if dir == "" {
 		return nil
 	}
+	if err := os.WriteFile(filepath.Join(dir, "output.log"), []byte(o.Output), 0o644); err != nil {
+		return err
+	}
 	for name, text := range o.Texts {
 		if err := os.WriteFile(filepath.Join(dir, o.Cell.Name+strings.ReplaceAll(name, "/", ".")), []byte(text), 0o644); err != nil {
 			return err
