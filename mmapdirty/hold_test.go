@@ -16,7 +16,7 @@ func TestAwaitGivesUp(t *testing.T) {
 	}
 	const limit = 3 * time.Millisecond
 	began := time.Now()
-	tab.Await(limit)
+	tab.Await(limit, 0)
 	if took := time.Since(began); took < limit {
 		t.Errorf("returned after %v, want %v at least", took, limit)
 	}
@@ -24,7 +24,7 @@ func TestAwaitGivesUp(t *testing.T) {
 		t.Error("something is still held")
 	}
 	began = time.Now()
-	tab.Await(patient)
+	tab.Await(patient, time.Microsecond)
 	if took := time.Since(began); took > patient/2 {
 		t.Errorf("nothing was held, yet it waited for %v", took)
 	}
@@ -54,7 +54,7 @@ func TestHeldWritesComeFirst(t *testing.T) {
 		}
 		tab.Hold(s)
 	}
-	tab.Await(patient)
+	tab.Await(patient, time.Microsecond)
 	for s := 1; s < 4; s++ {
 		if stored[s].Load() == 0 {
 			t.Errorf("block %d was held, and Await returned before it was dirtied", s)
@@ -99,6 +99,6 @@ func BenchmarkHold(b *testing.B) {
 	for range b.N {
 		tab.Begin(0, 0, 0, blk)
 		tab.Hold(0)
-		tab.Await(patient)
+		tab.Await(patient, time.Microsecond)
 	}
 }

@@ -19,14 +19,18 @@ type candidate []string
 // candidates are the points that did well on some machine; which of them does
 // on this one is measured. Flags that the user gave are never among those tried.
 func candidates() []candidate {
+	one := func(more ...string) candidate {
+		return append(candidate{"--iodepth=1", "--size=512k", "--dirty=mmap=1", "--dirty-hold=1ms"}, more...)
+	}
 	return []candidate{
-		{"--iodepth=1", "--size=512k", "--dirty=mmap=1", "--dirty-hold=1ms"},
-		{"--iodepth=1", "--size=512k", "--dirty=mmap=1", "--dirty-hold=0"},
-		{"--iodepth=1", "--size=64k", "--dirty=mmap=1", "--dirty-hold=1ms"},
-		{"--iodepth=1", "--size=512k", "--dirty=mmap=2", "--dirty-hold=1ms"},
-		{"--iodepth=4", "--size=512k", "--dirty=mmap=1", "--dirty-hold=1ms"},
-		{"--iodepth=4", "--size=512k", "--dirty=mmap=2", "--dirty-hold=1ms"},
-		{"--iodepth=16", "--size=1m", "--dirty=mmap=2", "--dirty-hold=0"},
+		one("--pack=true", "--crowd=1", "--dirty-yield-every=1", "--dwell=16"),
+		one("--pack=true", "--crowd=2", "--dirty-yield-every=1", "--dwell=64"),
+		one("--pack=true", "--crowd=0", "--dirty-yield-every=1", "--dwell=16"),
+		one("--pack=false", "--crowd=0", "--dirty-yield-every=8", "--dwell=16"),
+		one("--pack=false", "--crowd=0", "--dirty-yield-every=8", "--dwell=0"),
+		{"--iodepth=1", "--size=512k", "--dirty=mmap=1", "--dirty-hold=0", "--pack=false", "--crowd=0", "--dirty-yield-every=8", "--dwell=0"},
+		{"--iodepth=4", "--size=512k", "--dirty=mmap=2", "--dirty-hold=1ms", "--dirty-pick=random", "--pack=false", "--crowd=0", "--dirty-yield-every=8", "--dwell=0"},
+		{"--iodepth=16", "--size=1m", "--dirty=mmap=2", "--dirty-hold=0", "--pack=false", "--crowd=0", "--dirty-yield-every=8", "--dwell=0"},
 	}
 }
 

@@ -2,6 +2,7 @@ package harness
 
 import (
 	"math/bits"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -64,4 +65,14 @@ func (r *run) workerCPUs() []int {
 		return r.places.engines
 	}
 	return nil
+}
+
+// holdSpin is how long an engine thread looks for a dirtier to come before it
+// yields the processor: a microsecond is enough for one elsewhere, and one that
+// shares the processor cannot come meanwhile.
+func (r *run) holdSpin() time.Duration {
+	if r.cfg.Strategy.Pack {
+		return 0
+	}
+	return time.Microsecond
 }

@@ -268,7 +268,7 @@ func (w *worker) publish() {
 	w.begun = len(w.reqs)
 	w.beat.Store(w.now)
 	if held {
-		w.table.Await(w.hold)
+		w.table.Await(w.hold, w.r.holdSpin())
 		w.now = w.r.clock.Now()
 	}
 }

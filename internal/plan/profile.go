@@ -13,6 +13,7 @@ type Profile struct {
 	Dirty   []Dirty
 	How     Strategy
 	Audit   bool
+	Dwell   int  // writes to a block before the next one
 	Stable  bool // the private file system's device asks for stable pages
 }
 
@@ -32,17 +33,19 @@ func Profiles() []Profile {
 	oldest.Pick = "oldest"
 	// A write that waits until its page is dirty collides nearly always: what
 	// is lost by waiting comes back by not writing in vain.
+	// All on one processor, nobody there is interrupted or has to be woken
+	// elsewhere.
 	held := chase()
-	held.Hold = time.Millisecond
+	held.Hold, held.YieldEvery, held.Pack, held.Crowd = time.Millisecond, 1, true, 1
 	return []Profile{
 		{Name: "rate", About: "most pre-write invalidation failures a second", BS: 4 << 10, Size: 512 << 10, IODepth: 1,
-			Dirty: []Dirty{{"mmap", 1}}, How: held, Stable: true},
+			Dirty: []Dirty{{"mmap", 1}}, How: held, Dwell: 16, Stable: true},
 		{Name: "share", About: "greatest part of the direct writes collided", BS: 4 << 10, Size: 64 << 10, IODepth: 1,
-			Dirty: []Dirty{{"mmap", 1}}, How: held, Stable: true},
+			Dirty: []Dirty{{"mmap", 1}}, How: held, Dwell: 16, Stable: true},
 		{Name: "post", About: "most post-write invalidation failures, counted one by one as in audit", BS: 4 << 10, Size: 512 << 10, IODepth: 4,
 			Dirty: []Dirty{{"write", 1}}, How: oldest, Audit: true},
 		{Name: "bench", About: "clean direct writes, no dirtiers", BS: 4 << 10, Size: 64 << 20, IODepth: 32, How: chase()},
-		{Name: "audit", About: "one file and one write in flight for each slot, fsync after every reap: post-write failures write by write",
+		{Name: "audit", About: "one file and one write in flight for each slot, errseq looked at after every reap: post-write failures write by write",
 			BS: 4 << 10, Size: 1 << 20, IODepth: 8, Dirty: []Dirty{{"mmap", 1}, {"write", 1}}, How: oldest, Audit: true},
 	}
 }
@@ -60,6 +63,6 @@ func FindProfile(name string) (Profile, bool) {
 // Apply sets everything that the profile decides.
 func (p *Profile) Apply(c *Config) {
 	c.Profile, c.BS, c.Size, c.IODepth, c.Audit, c.Strategy = p.Name, p.BS, p.Size, p.IODepth, p.Audit, p.How
-	c.StablePages = p.Stable
+	c.StablePages, c.Dwell = p.Stable, p.Dwell
 	c.Dirty = append([]Dirty(nil), p.Dirty...)
 }
