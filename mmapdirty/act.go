@@ -14,13 +14,10 @@ func (d *dirtier) visit(a *aim) {
 	ok := true
 	switch d.kind {
 	case Mmap:
-		began := time.Time{}
-		if a.spent != nil {
-			began = time.Now()
-		}
-		d.store(a)
-		if a.spent != nil && time.Since(began) >= faultTime {
-			a.spent.times++
+		if a.held {
+			ok = d.cover(a)
+		} else {
+			d.store(a)
 		}
 	case Write:
 		ok = d.write(a)
@@ -46,6 +43,9 @@ func (d *dirtier) visit(a *aim) {
 	c.looks.Store(d.looks)
 	if a.held {
 		a.held = false
+		if a.freed != nil {
+			*a.freed = freed{token: a.target.token, at: time.Since(d.g.began)}
+		}
 		a.table.dirtied(a.target)
 		return
 	}
@@ -79,6 +79,17 @@ func (d *dirtier) store(a *aim) {
 		v := d.g.cfg.Word(a.target.File, a.off+int64(at), d.id, gen)
 		storeWord((*uint64)(unsafe.Add(base, at)), v)
 	}
+}
+
+// cover makes the pages of a write dirty before it is submitted: by write(2) if
+// it can, for then they are mapped nowhere, and nobody is interrupted when the
+// kernel cleans them; and one that is written in full is not read before.
+func (d *dirtier) cover(a *aim) bool {
+	if d.g.cfg.Fill == nil || d.g.cfg.Files[a.target.File].Grows {
+		d.store(a)
+		return true
+	}
+	return d.write(a)
 }
 
 func (d *dirtier) write(a *aim) bool {

@@ -17,7 +17,8 @@ type Config struct {
 	// Word gives the value that an Mmap dirtier stores at byte offset off
 	// (a multiple of 8) of a file. Needed when a Set has Mmap.
 	Word func(file int, off int64, writer int, gen uint64) uint64
-	// Fill fills dst with what a Write dirtier writes at byte offset off.
+	// Fill fills dst with what a Write dirtier writes at byte offset off, or an
+	// Mmap one that a held write waits for.
 	// dst is reused by the same dirtier. Needed when a Set has Write.
 	Fill func(dst []byte, file int, off int64, writer int, gen uint64)
 	// OnSync receives the result of every sync call, on the thread that made
@@ -95,12 +96,12 @@ type Strategy struct {
 	// StopAfterDirty makes a dirtier wait, after one visit, until that write
 	// has ended. Stay is then without effect.
 	StopAfterDirty bool
-	// Redirty makes an Mmap dirtier leave a write alone once it has made pages
-	// of it dirty anew so many times, not counting the act that a held write
-	// waits for: what a store into a page that is dirty already does is nothing.
-	// That a store made a page dirty is known by the time it took, that of a
-	// page fault. 0: it does not matter.
-	Redirty int
+	// From and Until bound when a dirtier touches a write again that it has let
+	// go (Table.Hold): not before From has passed since, while its pages are
+	// likely to be dirty still, and no more after Until, when what it does comes
+	// too late and only costs: a page that is mapped has to be unmapped once
+	// more. Until 0: to the end of the write.
+	From, Until time.Duration
 	// YieldEvery is after how many visits to give up the CPU once
 	// (sched_yield), for an engine thread that waits for it; 0 for never.
 	YieldEvery int
@@ -171,8 +172,10 @@ func (s Strategy) check() error {
 		return fmt.Errorf("Strategy.Words %d: want 1..4096 (begin with DefaultStrategy)", s.Words)
 	case s.Stay < 1:
 		return fmt.Errorf("Strategy.Stay %d: want at least 1 (begin with DefaultStrategy)", s.Stay)
-	case s.Redirty < 0:
-		return fmt.Errorf("Strategy.Redirty %d: want 0 or more", s.Redirty)
+	case s.From < 0 || s.Until < 0:
+		return fmt.Errorf("Strategy.From %v, Until %v: want 0 or more", s.From, s.Until)
+	case s.Until > 0 && s.From >= s.Until:
+		return fmt.Errorf("Strategy.From %v, Until %v: want From before Until", s.From, s.Until)
 	case s.YieldEvery < 0:
 		return fmt.Errorf("Strategy.YieldEvery %d: want 0 or more", s.YieldEvery)
 	case s.Spin < 0 || s.Yields < 0:

@@ -3,7 +3,6 @@ package mmapdirty
 import (
 	"errors"
 	"fmt"
-	"math/bits"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -33,7 +32,7 @@ type dirtier struct {
 	visits  int       // since the last sched_yield
 	idle    int       // looks in vain since the last act
 	last    visited   // the write that was overlapped last
-	spent   [][]spent // by table and slot, with Strategy.Redirty
+	freed   [][]freed // by table and slot; nil without Strategy.From and Until
 	advice  int       // next of the madvise cycle
 	past    bool      // Fallocate: the next act is past the end of the write
 	mapSink uint64    // keeps loads from being dead
@@ -51,15 +50,11 @@ type visited struct {
 	token uint64
 }
 
-// spent is how often a dirtier has made the pages of a write dirty anew.
-type spent struct {
+// freed is when a dirtier let a write go that was held back.
+type freed struct {
 	token uint64
-	times int
+	at    time.Duration // since the group's start
 }
-
-// faultTime is how long a store takes at least that had to ask the kernel for
-// the page: others take a fiftieth of it, or a tenth where the TLB misses.
-const faultTime = 500 * time.Nanosecond
 
 // aim is what an act works on: a write in flight and the bytes to touch.
 type aim struct {
@@ -69,7 +64,7 @@ type aim struct {
 	off    int64
 	len    int
 	held   bool   // the write waits for this act
-	spent  *spent // nil without Strategy.Redirty
+	freed  *freed // of its slot; nil without Strategy.From and Until
 }
 
 func newDirtier(g *Group, k Kind, set, nth int) *dirtier {
@@ -87,9 +82,9 @@ func newDirtier(g *Group, k Kind, set, nth int) *dirtier {
 		ready: make(chan error, 1),
 		done:  make(chan struct{}),
 	}
-	if k == Mmap && d.how.Redirty > 0 {
+	if d.how.From > 0 || d.how.Until > 0 {
 		for _, t := range g.cfg.Tables {
-			d.spent = append(d.spent, make([]spent, t.Slots()))
+			d.freed = append(d.freed, make([]freed, t.Slots()))
 		}
 	}
 	return d
@@ -157,6 +152,9 @@ func (d *dirtier) main() {
 	}
 }
 
+// pinnedNice is the nice value of a dirtier with CPUs of its own.
+const pinnedNice = -10
+
 func (d *dirtier) setUpThread() error {
 	debug.SetPanicOnFault(true)
 	// The kernel cuts names at 15 bytes.
@@ -175,6 +173,10 @@ func (d *dirtier) setUpThread() error {
 		if err := unix.SchedSetaffinity(0, &set); err != nil {
 			return fmt.Errorf("pin thread to CPU %d of Strategy.CPUs: %w", cpu, err)
 		}
+		// So much weight makes a CPU look busy to the scheduler, which then wakes
+		// the kernel's workers where they are called from. It takes privilege, and
+		// does no harm where it is refused.
+		unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), pinnedNice)
 	}
 	return nil
 }
@@ -193,7 +195,7 @@ func (d *dirtier) chase() (again bool) {
 		for stay := 1; ; stay++ {
 			d.visit(&a)
 			d.rest()
-			if d.how.StopAfterDirty || stay >= d.how.Stay || d.g.state.Load() != running || a.spent != nil && a.spent.times >= d.how.Redirty {
+			if d.how.StopAfterDirty || stay >= d.how.Stay || d.g.state.Load() != running || !d.due(&a) {
 				break
 			}
 			d.looks++
@@ -263,163 +265,3 @@ func (d *dirtier) mayRun() bool {
 		d.parked.Store(false)
 	}
 }
-
-// pick looks for a write in flight that this dirtier may touch; one that is held
-// back comes first.
-func (d *dirtier) pick() (aim, bool) {
-	d.looks++
-	tables := d.g.cfg.Tables
-	r := d.random()
-	at := d.below(len(tables))
-	for range tables {
-		t := tables[at]
-		if d.kind.Dirties() && d.place == Same {
-			if target, ok := t.pickHeld(r); ok {
-				if a, ok := d.aim(t, target); ok {
-					a.held = true
-					return a, true
-				}
-			}
-		}
-		if target, ok := t.Pick(d.how.Order, r); ok {
-			if a, ok := d.aim(t, target); ok && d.mind(&a, at) {
-				return a, true
-			}
-		}
-		if at++; at == len(tables) {
-			at = 0
-		}
-	}
-	return aim{}, false
-}
-
-// mind says whether the pages of an aim are to be made dirty once more.
-func (d *dirtier) mind(a *aim, table int) bool {
-	if d.spent == nil {
-		return true
-	}
-	a.spent = &d.spent[table][a.target.Slot]
-	if a.spent.token != a.target.token {
-		*a.spent = spent{token: a.target.token}
-	}
-	return a.spent.times < d.how.Redirty
-}
-
-// aim says which bytes to touch for a target, false if there are none for this
-// dirtier.
-func (d *dirtier) aim(t *Table, target Target) (aim, bool) {
-	if target.File >= len(d.files) || !d.files[target.File].open {
-		return aim{}, false
-	}
-	h := &d.files[target.File]
-	off, n := d.place.bytes(target, h.size)
-	if d.kind == Mmap {
-		off, n = wholeWords(off, n)
-	}
-	return aim{table: t, target: target, h: h, off: off, len: n}, n > 0
-}
-
-// bytes returns the range to touch for a write in flight; n is 0 if there is
-// none within the file.
-func (p Place) bytes(t Target, size int64) (off int64, n int) {
-	off = t.Off
-	length := int64(t.Len)
-	if length <= 0 || off < 0 {
-		return 0, 0
-	}
-	if p == Neighbour {
-		switch {
-		case bits.OnesCount64(uint64(length)) == 1 && off&(length-1) == 0:
-			off ^= length
-		case off >= length:
-			off -= length
-		default:
-			off += length
-		}
-	}
-	if off >= size {
-		return 0, 0
-	}
-	return off, int(min(length, size-off))
-}
-
-// wholeWords returns the aligned 8-byte words within a range.
-func wholeWords(off int64, n int) (int64, int) {
-	first := (off + 7) &^ 7
-	return first, max(0, int(off+int64(n)-first)) &^ 7
-}
-
-// wait passes the time until the next look, the longer it was in vain the more
-// gently.
-func (d *dirtier) wait() {
-	d.idle++
-	switch {
-	case d.idle <= d.how.Spin:
-		spin(20)
-		return
-	case d.idle <= d.how.Spin+d.how.Yields || d.how.Sleep == 0:
-		schedYield()
-	default:
-		doublings := min(d.idle-d.how.Spin-d.how.Yields-1, 20)
-		d.nap(min(d.how.Sleep<<doublings, max(d.how.Sleep, d.how.MaxSleep)))
-	}
-	d.count.looks.Store(d.looks)
-}
-
-// rest leaves the CPU after a visit, as the Strategy says.
-func (d *dirtier) rest() {
-	if d.how.Rest > 0 {
-		d.nap(d.how.Rest)
-	}
-	if d.how.YieldEvery > 0 {
-		if d.visits++; d.visits >= d.how.YieldEvery && !d.awaited() {
-			d.visits = 0
-			schedYield()
-		}
-	}
-}
-
-// awaited says whether an engine thread waits for a dirtier: to yield to it
-// would be in vain.
-func (d *dirtier) awaited() bool {
-	if !d.kind.Dirties() || d.place != Same {
-		return false
-	}
-	for _, t := range d.g.cfg.Tables {
-		if t.holding() {
-			return true
-		}
-	}
-	return false
-}
-
-// nap sleeps in the kernel; a signal may end it early, which does no harm.
-func (d *dirtier) nap(t time.Duration) {
-	ts := unix.NsecToTimespec(t.Nanoseconds())
-	unix.Nanosleep(&ts, nil)
-}
-
-// schedYield keeps the P: handing it over costs more than the call.
-func schedYield() { unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
-
-// random is xorshift64*: cheap, and good enough to spread stores.
-func (d *dirtier) random() uint64 {
-	x := d.rnd
-	x ^= x >> 12
-	x ^= x << 25
-	x ^= x >> 27
-	d.rnd = x
-	return x * 0x2545f4914f6cdd1d
-}
-
-// below returns a number in 0..n-1.
-func (d *dirtier) below(n int) int {
-	if n == 1 {
-		return 0
-	}
-	hi, _ := bits.Mul64(d.random(), uint64(n))
-	return int(hi)
-}
-
-func pageDown(n, page int64) int64 { return n &^ (page - 1) }
-func pageUp(n, page int64) int64   { return (n + page - 1) &^ (page - 1) }

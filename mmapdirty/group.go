@@ -26,6 +26,7 @@ type Group struct {
 	_     [cacheLine]byte
 
 	cfg      Config
+	began    time.Time
 	dirtiers []*dirtier
 	descs    []Description
 
@@ -69,7 +70,7 @@ func Start(cfg Config) (*Group, error) {
 	if err := cfg.check(); err != nil {
 		return nil, fmt.Errorf("mmapdirty: %w", err)
 	}
-	g := &Group{cfg: cfg, gate: make(chan struct{})}
+	g := &Group{cfg: cfg, began: time.Now(), gate: make(chan struct{})}
 	for i, set := range cfg.Sets {
 		nth := 0
 		for _, k := range Kinds() {

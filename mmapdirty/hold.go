@@ -8,40 +8,42 @@ import "time"
 // held back, between Begin and its submission, until a dirtier has been there.
 // Such an act is no overlap: nothing is in flight yet.
 
-// Hold marks a slot, after its Begin, as one that waits to be dirtied.
+// Hold marks a slot, right before or after its Begin, as one that waits to be
+// dirtied.
 func (t *Table) Hold(slot int) { t.held[slot>>6].Or(1 << (slot & 63)) }
 
 // Await returns once every slot that was held has been dirtied, or limit has
 // passed; none is held then. It is called by the thread that submits, and takes
-// its CPU time in exchange for not sleeping: it looks for as long as spinning before
-// it yields the CPU between looks, 0 where the dirtier runs on the same one.
-func (t *Table) Await(limit, spinning time.Duration) {
+// its CPU time in exchange for not sleeping.
+func (t *Table) Await(limit time.Duration) {
 	if !t.holding() {
 		return
-	}
-	if spinning == 0 {
-		schedYield()
 	}
 	began := time.Now()
 	for t.holding() {
 		for range looksPerClock {
+			spin(1)
 			if !t.holding() {
 				return
 			}
-			spin(1)
 		}
 		switch passed := time.Since(began); {
 		case passed > limit:
 			for i := range t.held {
 				t.held[i].Store(0)
 			}
-		case passed > spinning:
+		case passed > spinLimit:
 			schedYield()
 		}
 	}
 }
 
-const looksPerClock = 4
+const (
+	looksPerClock = 4
+	// spinLimit is how long a dirtier on another CPU may take for a page that
+	// is dirty already; one on this CPU cannot run meanwhile.
+	spinLimit = time.Microsecond
+)
 
 func (t *Table) holding() bool {
 	for i := range t.held {

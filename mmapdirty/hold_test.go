@@ -16,7 +16,7 @@ func TestAwaitGivesUp(t *testing.T) {
 	}
 	const limit = 3 * time.Millisecond
 	began := time.Now()
-	tab.Await(limit, 0)
+	tab.Await(limit)
 	if took := time.Since(began); took < limit {
 		t.Errorf("returned after %v, want %v at least", took, limit)
 	}
@@ -24,7 +24,7 @@ func TestAwaitGivesUp(t *testing.T) {
 		t.Error("something is still held")
 	}
 	began = time.Now()
-	tab.Await(patient, time.Microsecond)
+	tab.Await(patient)
 	if took := time.Since(began); took > patient/2 {
 		t.Errorf("nothing was held, yet it waited for %v", took)
 	}
@@ -34,6 +34,11 @@ func TestAwaitGivesUp(t *testing.T) {
 // another is older, dirties each of them once it is held, and does not count
 // that as an overlap.
 func TestHeldWritesComeFirst(t *testing.T) {
+	t.Run("by write", func(t *testing.T) { heldComeFirst(t, true) })
+	t.Run("by store", func(t *testing.T) { heldComeFirst(t, false) })
+}
+
+func heldComeFirst(t *testing.T, fill bool) {
 	f := newFile(t)
 	tab := NewTable(4)
 	for s := range 4 {
@@ -46,6 +51,14 @@ func TestHeldWritesComeFirst(t *testing.T) {
 		stored[off/blk].Add(1)
 		return mark(file, off, writer, gen)
 	}
+	if fill {
+		cfg.Fill = func(dst []byte, file int, off int64, writer int, gen uint64) {
+			stored[off/blk].Add(1)
+			fillMarks(dst, file, off, writer, gen)
+		}
+	} else {
+		cfg.Fill = nil
+	}
 	g := start(t, cfg)
 	untilOps(t, g, 100)
 	for s := 1; s < 4; s++ {
@@ -54,7 +67,7 @@ func TestHeldWritesComeFirst(t *testing.T) {
 		}
 		tab.Hold(s)
 	}
-	tab.Await(patient, time.Microsecond)
+	tab.Await(patient)
 	for s := 1; s < 4; s++ {
 		if stored[s].Load() == 0 {
 			t.Errorf("block %d was held, and Await returned before it was dirtied", s)
@@ -66,6 +79,38 @@ func TestHeldWritesComeFirst(t *testing.T) {
 	k := g.Stats()[0]
 	if held := stored[1].Load() + stored[2].Load() + stored[3].Load(); k.Operations-k.Overlaps < held {
 		t.Errorf("%d acts, %d overlaps: %d acts on writes that were held are not to be among them", k.Operations, k.Overlaps, held)
+	}
+}
+
+// TestLetGoIsTouchedInTime: a write that was let go is left alone before
+// Strategy.From and after Strategy.Until.
+func TestLetGoIsTouchedInTime(t *testing.T) {
+	const from, until = 20 * time.Millisecond, 60 * time.Millisecond
+	f := newFile(t)
+	tab := NewTable(1)
+	cfg := config("mmap", []File{f}, tab)
+	cfg.Sets[0].Strategy.From, cfg.Sets[0].Strategy.Until = from, until
+	var first atomic.Int64 // ns since began
+	began := time.Now()
+	cfg.Word = func(file int, off int64, writer int, gen uint64) uint64 {
+		first.CompareAndSwap(0, int64(time.Since(began)))
+		return mark(file, off, writer, gen)
+	}
+	g := start(t, cfg)
+	tab.Hold(0) // first: it is free game between Begin and Hold
+	held := time.Since(began)
+	tab.Begin(0, 0, 0, blk)
+	tab.Await(patient)
+	for deadline := time.Now().Add(until); time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	if at := time.Duration(first.Load()); at != 0 && at-held < from {
+		t.Errorf("touched %v after it was held, want no sooner than %v", at-held, from)
+	}
+	before := g.Stats()[0].Operations
+	time.Sleep(from)
+	if after := g.Stats()[0].Operations; after != before {
+		t.Errorf("%d acts after %v, %d a while later: it was to be left alone", before, until, after)
 	}
 }
 
@@ -99,6 +144,6 @@ func BenchmarkHold(b *testing.B) {
 	for range b.N {
 		tab.Begin(0, 0, 0, blk)
 		tab.Hold(0)
-		tab.Await(patient, time.Microsecond)
+		tab.Await(patient)
 	}
 }

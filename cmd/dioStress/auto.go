@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,18 +20,22 @@ type candidate []string
 // candidates are the points that did well on some machine; which of them does
 // on this one is measured. Flags that the user gave are never among those tried.
 func candidates() []candidate {
-	one := func(more ...string) candidate {
-		return append(candidate{"--iodepth=1", "--size=512k", "--dirty=mmap=1", "--dirty-hold=1ms"}, more...)
+	held := func(more ...string) candidate {
+		return append(candidate{"--iodepth=1", "--size=512k", "--dirty=mmap=1", "--dirty-hold=1ms", "--pin=true"}, more...)
+	}
+	free := func(more ...string) candidate {
+		return append(candidate{"--dirty-hold=0", "--dirty-from=0", "--dirty-until=0", "--dwell=0", "--pin=false"}, more...)
 	}
 	return []candidate{
-		one("--pack=true", "--crowd=1", "--dirty-yield-every=1", "--dwell=16"),
-		one("--pack=true", "--crowd=2", "--dirty-yield-every=1", "--dwell=64"),
-		one("--pack=true", "--crowd=0", "--dirty-yield-every=1", "--dwell=16"),
-		one("--pack=false", "--crowd=0", "--dirty-yield-every=8", "--dwell=16"),
-		one("--pack=false", "--crowd=0", "--dirty-yield-every=8", "--dwell=0"),
-		{"--iodepth=1", "--size=512k", "--dirty=mmap=1", "--dirty-hold=0", "--pack=false", "--crowd=0", "--dirty-yield-every=8", "--dwell=0"},
-		{"--iodepth=4", "--size=512k", "--dirty=mmap=2", "--dirty-hold=1ms", "--dirty-pick=random", "--pack=false", "--crowd=0", "--dirty-yield-every=8", "--dwell=0"},
-		{"--iodepth=16", "--size=1m", "--dirty=mmap=2", "--dirty-hold=0", "--pack=false", "--crowd=0", "--dirty-yield-every=8", "--dwell=0"},
+		held("--dirty-from=10us", "--dirty-until=30us", "--dwell=16"),
+		held("--dirty-from=10us", "--dirty-until=30us", "--dwell=0"),
+		held("--dirty-from=5us", "--dirty-until=20us", "--dwell=16"),
+		held("--dirty-from=15us", "--dirty-until=50us", "--dwell=16"),
+		held("--dirty-from=0", "--dirty-until=0", "--dwell=16"),
+		held("--dirty-from=0", "--dirty-until=0", "--dwell=0", "--pin=false"),
+		free("--iodepth=1", "--size=512k", "--dirty=mmap=1"),
+		free("--iodepth=4", "--size=512k", "--dirty=mmap=2"),
+		free("--iodepth=16", "--size=1m", "--dirty=mmap=2"),
 	}
 }
 
@@ -108,13 +113,13 @@ func apply(cfg *plan.Config, c candidate) error {
 	s := &settings{cfg: *cfg}
 	for _, f := range c {
 		name, text, _ := strings.Cut(strings.TrimPrefix(f, "--"), "=")
-		for _, o := range options() {
-			if o.name != name {
-				continue
-			}
-			if err := o.set(s, text); err != nil {
-				return fmt.Errorf("--%s: %w", name, err)
-			}
+		all := options()
+		i := slices.IndexFunc(all, func(o option) bool { return o.name == name })
+		if i < 0 {
+			panic("--profile auto tries --" + name + ", which is no flag")
+		}
+		if err := all[i].set(s, text); err != nil {
+			return fmt.Errorf("--%s: %w", name, err)
 		}
 	}
 	*cfg = s.cfg
@@ -131,7 +136,7 @@ func (x *session) probe(ctx context.Context, cfg plan.Config, c candidate, bed *
 	engine := cfg.Engines[0]
 	err = harness.Run(ctx, harness.Setup{
 		Plan: plan.New(cfg), Run: "auto." + engine, Engine: engine, Open: findEngine(engine).open, Dir: bed.Dir(), Sink: end,
-		Facts: facts(bed.Info(), false), Marker: marker("auto", cfg.Seed), Dump: x.view.dump, KeepBusy: crowder,
+		Facts: facts(bed.Info(), false), Marker: marker("auto", cfg.Seed), Dump: x.view.dump,
 	})
 	switch {
 	case err != nil:

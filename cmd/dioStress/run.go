@@ -15,9 +15,6 @@ import (
 // run is the whole program: what it prints and the exit status it returns are
 // its interface (docs/exit-status.md).
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	if len(args) == 2 && args[0] == keepBusyCommand {
-		return keepBusy(args[1], stderr)
-	}
 	if len(args) > 0 {
 		if c := findCommand(args[0]); c != nil {
 			if slices.ContainsFunc(args[1:], func(a string) bool { return a == "--help" || a == "-h" }) {

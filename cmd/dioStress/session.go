@@ -275,7 +275,7 @@ func (x *session) engine(ctx context.Context, c cell, cfg plan.Config, bed *test
 	err := harness.Run(ctx, harness.Setup{
 		Plan: plan.New(cfg), Run: run, Engine: name, Open: tap.wrap(findEngine(name).open),
 		Dir: bed.Dir(), Bed: bed, Sink: sink, Entries: x.log != nil, Facts: facts(bed.Info(), bed.CanRemount()), Header: x.header(),
-		Live: live, Late: lateReap, Marker: marker(run, cfg.Seed), Dump: x.view.dump, KeepBusy: crowder,
+		Live: live, Late: lateReap, Marker: marker(run, cfg.Seed), Dump: x.view.dump,
 	})
 	x.res.Environment.Engines[name] = strings.Join(tap.features(), " ")
 	switch {

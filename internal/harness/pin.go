@@ -2,7 +2,6 @@ package harness
 
 import (
 	"math/bits"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -12,22 +11,17 @@ import (
 // places says which processors the threads of a run are put on; nil for any.
 type places struct {
 	engines, dirtiers []int
-	others            []int // to be kept busy, if the strategy asks for that
 }
 
-// newPlaces divides the processors that this process may use.
-//
-// With Pin the engine threads have the first half and the dirtiers the other.
-// With Pack all share the first: then no page that is unmapped or cleaned
-// interrupts another processor, and whoever is woken runs without one having to
-// be. The kernel's workers still go to any processor that is idle.
+// newPlaces divides the processors that this process may use. With Pin the
+// engine threads have the first half and the dirtiers the other: the kernel's
+// workers then stay with the engine threads that wake them, for the dirtiers
+// leave no processor idle, and to wake an idle one costs more than half a write
+// does in a virtual machine.
 func newPlaces(s *plan.Strategy) (p places) {
-	cpus := usable()
-	switch n := len(cpus); {
-	case s.Pack && n > 0:
-		p.engines, p.dirtiers, p.others = cpus[:1], cpus[:1], cpus[1:]
-	case s.Pin && n > 1:
-		p.engines, p.dirtiers = cpus[:n/2], cpus[n/2:]
+	if cpus := usable(); s.Pin && len(cpus) > 1 {
+		n := len(cpus) / 2
+		p.engines, p.dirtiers = cpus[:n], cpus[n:]
 	}
 	return p
 }
@@ -57,22 +51,4 @@ func (w *worker) pin() {
 	var set unix.CPUSet
 	set.Set(cpus[w.job%len(cpus)])
 	unix.SchedSetaffinity(0, &set)
-}
-
-// workerCPUs is where the kernel's workers for io_uring are to run.
-func (r *run) workerCPUs() []int {
-	if r.cfg.Strategy.Pack {
-		return r.places.engines
-	}
-	return nil
-}
-
-// holdSpin is how long an engine thread looks for a dirtier to come before it
-// yields the processor: a microsecond is enough for one elsewhere, and one that
-// shares the processor cannot come meanwhile.
-func (r *run) holdSpin() time.Duration {
-	if r.cfg.Strategy.Pack {
-		return 0
-	}
-	return time.Microsecond
 }

@@ -165,8 +165,6 @@ func (r *run) steer(ctx context.Context) {
 		t.Broken = "dirtiers: " + err.Error()
 	}
 	r.dirt.ranges()
-	disperse := r.crowd()
-	defer disperse()
 	r.series.begin(r)
 	r.Live.CollisionsKnown.Store(r.obs.count(kernel.InvalidateFail).Known)
 	left := r.cfg.Runtime
@@ -192,7 +190,6 @@ func (r *run) steer(ctx context.Context) {
 		r.goOn(true)
 	}
 	t.Interrupted = ctx.Err() != nil
-	disperse()
 	r.windUp()
 }
 

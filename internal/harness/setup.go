@@ -7,7 +7,6 @@ package harness
 
 import (
 	"errors"
-	"os/exec"
 	"sync/atomic"
 	"time"
 
@@ -38,9 +37,6 @@ type Setup struct {
 	Late    time.Duration // how long to reap on after the last completion
 	Marker  string        // line for the kernel log
 	Dump    func(string)  // receives the watchdog's dump
-	// KeepBusy makes a command that calls the function of that name for a
-	// processor; nil: processors are left as they are.
-	KeepBusy func(cpu int) *exec.Cmd
 }
 
 // Live is what can be seen of a run while it goes on. The engine threads store

@@ -98,7 +98,7 @@ func (w *worker) open() error {
 	}
 	eng, err := w.openEngine(ioengine.Options{
 		Files: fds, Depth: c.IODepth, Arena: w.bufs.mem, BufSize: w.bufs.stride,
-		FixedBufs: c.FixedBufs, RegisterFiles: c.RegisterFiles, ForceAsync: c.ForceAsync, UringFlags: c.UringFlags, WorkerCPUs: w.r.workerCPUs(), SQPollIdle: 50 * time.Millisecond,
+		FixedBufs: c.FixedBufs, RegisterFiles: c.RegisterFiles, ForceAsync: c.ForceAsync, UringFlags: c.UringFlags, WorkerCPUs: w.r.places.engines, SQPollIdle: 50 * time.Millisecond,
 	})
 	if err != nil {
 		return err
@@ -268,7 +268,7 @@ func (w *worker) publish() {
 	w.begun = len(w.reqs)
 	w.beat.Store(w.now)
 	if held {
-		w.table.Await(w.hold, w.r.holdSpin())
+		w.table.Await(w.hold)
 		w.now = w.r.clock.Now()
 	}
 }

@@ -78,11 +78,10 @@ type Strategy struct {
 	MaxSleep   time.Duration `json:"max_sleep_ns"`
 	RestSync   time.Duration `json:"rest_sync_ns"`  // pause of a dirtier after each call that syncs
 	RestOther  time.Duration `json:"rest_other_ns"` // likewise of one that reads or drops pages
-	Redirty    int           `json:"redirty"`       // times an mmap dirtier makes a page dirty anew before it leaves that write alone; 0: without end
 	Hold       time.Duration `json:"hold_ns"`       // how long a write is held back until a dirtier has dirtied its pages; 0: not at all
+	From       time.Duration `json:"from_ns"`       // how long a dirtier leaves a write alone that it has let go
+	Until      time.Duration `json:"until_ns"`      // after how long it leaves it alone for good; 0: it does not
 	Pin        bool          `json:"pin"`           // engine threads and dirtiers on processors of their own
-	Pack       bool          `json:"pack"`          // engine threads and dirtiers on one processor together
-	Crowd      int           `json:"crowd"`         // with Pack: processes that keep each of the other processors busy
 }
 
 // Valid names, in the order shown to the user.
@@ -112,7 +111,6 @@ const (
 	MinBS        = 512
 	MaxRetry     = 1000
 	MaxDwell     = 1 << 20
-	MaxCrowd     = 8
 	MaxRuntime   = 30 * 24 * time.Hour
 	MaxDirtyings = 64
 )
@@ -131,7 +129,6 @@ func (c *Config) Validate() error {
 		within("--iodepth-batch", int64(c.Batch), 0, int64(c.IODepth)),
 		within("--numjobs", int64(c.NumJobs), 1, MaxJobs),
 		within("--bs", int64(c.BS), MinBS, MaxBS),
-		within("--crowd", int64(c.Strategy.Crowd), 0, MaxCrowd),
 		within("--dwell", int64(c.Dwell), 0, MaxDwell),
 		within("--retry", int64(c.Retry), 0, MaxRetry),
 		c.engines(), c.times(), c.sizes(), c.places(), c.material(),
@@ -172,10 +169,10 @@ func (c *Config) times() error {
 		return fmt.Errorf("--runtime %s is out of range; valid: more than 0, at most 30d", FormatTime(c.Runtime))
 	case c.StuckTimeout <= 0:
 		return fmt.Errorf("--stuck-timeout %s is not valid: it must be more than 0", FormatTime(c.StuckTimeout))
-	case c.Strategy.Pin && c.Strategy.Pack:
-		return errors.New("--pin and --pack exclude each other")
 	case c.Strategy.Hold > time.Second:
 		return fmt.Errorf("--dirty-hold %s is out of range; valid: 0 to 1s", FormatTime(c.Strategy.Hold))
+	case c.Strategy.Until > 0 && c.Strategy.From >= c.Strategy.Until:
+		return fmt.Errorf("--dirty-from %s is not before --dirty-until %s", FormatTime(c.Strategy.From), FormatTime(c.Strategy.Until))
 	case c.Epoch <= 0:
 		return fmt.Errorf("--epoch %s is not valid: it must be more than 0", FormatTime(c.Epoch))
 	}

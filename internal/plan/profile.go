@@ -13,8 +13,7 @@ type Profile struct {
 	Dirty   []Dirty
 	How     Strategy
 	Audit   bool
-	Dwell   int  // writes to a block before the next one
-	Stable  bool // the private file system's device asks for stable pages
+	Dwell   int // writes to a block before the next one
 }
 
 // chase is the strategy that the profiles with dirtiers begin with.
@@ -33,15 +32,13 @@ func Profiles() []Profile {
 	oldest.Pick = "oldest"
 	// A write that waits until its page is dirty collides nearly always: what
 	// is lost by waiting comes back by not writing in vain.
-	// All on one processor, nobody there is interrupted or has to be woken
-	// elsewhere.
 	held := chase()
-	held.Hold, held.YieldEvery, held.Pack, held.Crowd = time.Millisecond, 1, true, 1
+	held.Hold, held.Pin, held.From, held.Until = time.Millisecond, true, 10*time.Microsecond, 30*time.Microsecond
 	return []Profile{
 		{Name: "rate", About: "most pre-write invalidation failures a second", BS: 4 << 10, Size: 512 << 10, IODepth: 1,
-			Dirty: []Dirty{{"mmap", 1}}, How: held, Dwell: 16, Stable: true},
+			Dirty: []Dirty{{"mmap", 1}}, How: held, Dwell: 16},
 		{Name: "share", About: "greatest part of the direct writes collided", BS: 4 << 10, Size: 64 << 10, IODepth: 1,
-			Dirty: []Dirty{{"mmap", 1}}, How: held, Dwell: 16, Stable: true},
+			Dirty: []Dirty{{"mmap", 1}}, How: held},
 		{Name: "post", About: "most post-write invalidation failures, counted one by one as in audit", BS: 4 << 10, Size: 512 << 10, IODepth: 4,
 			Dirty: []Dirty{{"write", 1}}, How: oldest, Audit: true},
 		{Name: "bench", About: "clean direct writes, no dirtiers", BS: 4 << 10, Size: 64 << 20, IODepth: 32, How: chase()},
@@ -63,6 +60,6 @@ func FindProfile(name string) (Profile, bool) {
 // Apply sets everything that the profile decides.
 func (p *Profile) Apply(c *Config) {
 	c.Profile, c.BS, c.Size, c.IODepth, c.Audit, c.Strategy = p.Name, p.BS, p.Size, p.IODepth, p.Audit, p.How
-	c.StablePages, c.Dwell = p.Stable, p.Dwell
+	c.Dwell = p.Dwell
 	c.Dirty = append([]Dirty(nil), p.Dirty...)
 }
