@@ -31,7 +31,7 @@ func (b *bench) cost(ctx context.Context) error {
 				{"everything", append(with("--verify", "full", "--trace", "exact"), log("all.log.zst")...)},
 			}
 			for _, k := range kinds {
-				at := b.placeOf(profile)
+				at := b.plain
 				got, err := b.turns(ctx, profile == "rate", b.ours(at, x.engine, k.flags...), b.ours(at, x.engine, bare...))
 				if err != nil {
 					return err
@@ -71,7 +71,7 @@ func (b *bench) scaleOf(ctx context.Context, engine, profile, shared string) err
 	var loads []load
 	jobs := []string{"1", "2", "4"}
 	for _, n := range jobs {
-		loads = append(loads, b.ours(b.placeOf(profile), engine, "--profile", profile, "--numjobs", n, "--job-range", shared, "--verify", "none", "--trace", "off"))
+		loads = append(loads, b.ours(b.plain, engine, "--profile", profile, "--numjobs", n, "--job-range", shared, "--verify", "none", "--trace", "off"))
 	}
 	got, err := b.turns(ctx, profile == "rate", loads...)
 	if err != nil {
@@ -85,12 +85,4 @@ func (b *bench) scaleOf(ctx context.Context, engine, profile, shared string) err
 		b.compare(unit+" with numjobs "+n+" against 1, "+shared+" range, profile "+profile, b.fs+" "+engine, got[i+1], got[0], get, "%.0f", "", nil)
 	}
 	return nil
-}
-
-// placeOf is the place that a profile makes for itself.
-func (b *bench) placeOf(profile string) place {
-	if profile == "rate" || profile == "share" {
-		return b.stable
-	}
-	return b.plain
 }

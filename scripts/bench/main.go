@@ -47,7 +47,7 @@ type bench struct {
 
 	fs     string // the file system under test
 	plain  place  // of a loop device as it is
-	stable place  // of one that asks for stable pages
+	stable place  // of one that asks for stable pages, which helps fio in some job files and hurts it in others
 }
 
 // place is where files may be made.
@@ -62,7 +62,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	quick := flags.Bool("quick", false, "one pair and a window of one second: to see that it works, not to quote")
 	only := flags.String("only", "", "measure only rows whose `REGEXP` matches \"SECTION FS ENGINE ...\"")
-	pairs := flags.Int("pairs", 10, "how many pairs each figure is the median of")
+	pairs := flags.Int("pairs", 5, "how many pairs each figure is the median of")
 	window := flags.Duration("window", time.Second, "how long each side of a pair is looked at")
 	binary := flags.String("binary", "", "measure this dioStress instead of building it")
 	check := flags.Bool("check", false, "exit with 1 if a goal was not reached")

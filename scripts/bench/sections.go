@@ -14,8 +14,8 @@ func (b *bench) collide(ctx context.Context) error {
 			continue
 		}
 		loads := []load{
-			b.ours(b.stable, engine, append([]string{"--profile", "rate"}, bare...)...),
-			b.ours(b.stable, engine, "--profile", "rate"),
+			b.ours(b.plain, engine, append([]string{"--profile", "rate"}, bare...)...),
+			b.ours(b.plain, engine, "--profile", "rate"),
 		}
 		own := len(loads)
 		for _, j := range jobsNamed("collide-") {
@@ -50,7 +50,7 @@ func (b *bench) share(ctx context.Context) error {
 		if !b.wants("share", b.fs, engine) {
 			continue
 		}
-		got, err := b.turns(ctx, true, b.ours(b.stable, engine, "--profile", "share"))
+		got, err := b.turns(ctx, true, b.ours(b.plain, engine, "--profile", "share"))
 		if err != nil {
 			return err
 		}

@@ -130,7 +130,10 @@ func (b *bench) cells(c *faults.Case, g group) (cells []trial.Cell) {
 				cell.Acts = []wire.Act{{OnLog: marker, AfterMS: 1500, ZeroOut: serial}}
 			case c.Flakey:
 				cell.FailData = true
-				cell.Acts = []wire.Act{{OnLog: marker, AfterMS: 1500, Fail: serial, ForMS: 1500}}
+				// More than once: a time may be one of reading back.
+				for _, at := range []int{800, 2200, 3600} {
+					cell.Acts = append(cell.Acts, wire.Act{OnLog: marker, AfterMS: at, Fail: serial, ForMS: 700})
+				}
 			}
 			if i == len(g.engines)-1 {
 				dir := "/mnt/g208-" + fs
