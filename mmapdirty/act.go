@@ -17,7 +17,7 @@ func (d *dirtier) visit(a *aim) {
 		if a.held {
 			ok = d.cover(a)
 		} else {
-			d.store(a)
+			d.storeAndSee(a)
 		}
 	case Write:
 		ok = d.write(a)
@@ -79,6 +79,31 @@ func (d *dirtier) store(a *aim) {
 		v := d.g.cfg.Word(a.target.File, a.off+int64(at), d.id, gen)
 		storeWord((*uint64)(unsafe.Add(base, at)), v)
 	}
+}
+
+// storeAndSee is store, and counts where it matters whether it made the page
+// dirty anew.
+func (d *dirtier) storeAndSee(a *aim) {
+	if a.freed == nil || d.how.Redirty == 0 || a.freed.token != a.target.token {
+		d.store(a)
+		return
+	}
+	began := time.Now()
+	d.store(a)
+	if time.Since(began) >= faultTime && d.faulted() {
+		a.freed.faults++
+	}
+}
+
+// faulted says whether the thread has had a page fault since it was asked last.
+func (d *dirtier) faulted() bool {
+	var u unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_THREAD, &u) != nil {
+		return true
+	}
+	was := d.faults
+	d.faults = u.Minflt + u.Majflt
+	return d.faults != was
 }
 
 // cover makes the pages of a write dirty before it is submitted: by write(2) if

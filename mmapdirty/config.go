@@ -96,12 +96,14 @@ type Strategy struct {
 	// StopAfterDirty makes a dirtier wait, after one visit, until that write
 	// has ended. Stay is then without effect.
 	StopAfterDirty bool
-	// From and Until bound when a dirtier touches a write again that it has let
-	// go (Table.Hold): not before From has passed since, while its pages are
-	// likely to be dirty still, and no more after Until, when what it does comes
-	// too late and only costs: a page that is mapped has to be unmapped once
-	// more. Until 0: to the end of the write.
-	From, Until time.Duration
+	// From and Redirty bound what a dirtier does to a write that it has let go
+	// (Table.Hold). It touches it again no sooner than From after that: before,
+	// its pages are likely to be dirty still. And an Mmap one leaves it alone
+	// once so many of its stores have had a page fault, each of which made a page
+	// dirty anew: what comes then comes too late, and a page that is mapped has
+	// to be unmapped once more. Redirty 0: it goes on to the end of the write.
+	From    time.Duration
+	Redirty int
 	// YieldEvery is after how many visits to give up the CPU once
 	// (sched_yield), for an engine thread that waits for it; 0 for never.
 	YieldEvery int
@@ -172,10 +174,8 @@ func (s Strategy) check() error {
 		return fmt.Errorf("Strategy.Words %d: want 1..4096 (begin with DefaultStrategy)", s.Words)
 	case s.Stay < 1:
 		return fmt.Errorf("Strategy.Stay %d: want at least 1 (begin with DefaultStrategy)", s.Stay)
-	case s.From < 0 || s.Until < 0:
-		return fmt.Errorf("Strategy.From %v, Until %v: want 0 or more", s.From, s.Until)
-	case s.Until > 0 && s.From >= s.Until:
-		return fmt.Errorf("Strategy.From %v, Until %v: want From before Until", s.From, s.Until)
+	case s.From < 0 || s.Redirty < 0:
+		return fmt.Errorf("Strategy.From %v, Redirty %d: want 0 or more", s.From, s.Redirty)
 	case s.YieldEvery < 0:
 		return fmt.Errorf("Strategy.YieldEvery %d: want 0 or more", s.YieldEvery)
 	case s.Spin < 0 || s.Yields < 0:

@@ -32,7 +32,8 @@ type dirtier struct {
 	visits  int       // since the last sched_yield
 	idle    int       // looks in vain since the last act
 	last    visited   // the write that was overlapped last
-	freed   [][]freed // by table and slot; nil without Strategy.From and Until
+	freed   [][]freed // by table and slot; nil without Strategy.From and Redirty
+	faults  int64     // page faults of the thread so far
 	advice  int       // next of the madvise cycle
 	past    bool      // Fallocate: the next act is past the end of the write
 	mapSink uint64    // keeps loads from being dead
@@ -50,11 +51,17 @@ type visited struct {
 	token uint64
 }
 
-// freed is when a dirtier let a write go that was held back.
+// freed is a write that was held back and that this dirtier let go.
 type freed struct {
-	token uint64
-	at    time.Duration // since the group's start
+	token  uint64
+	at     time.Duration // when, since the group's start
+	faults int           // stores since then that had a page fault
 }
+
+// faultTime is how long a store takes at least that had to ask the kernel for
+// the page: others take a fiftieth of it, or a tenth where the TLB misses. One
+// that an interrupt met takes as long; that is told apart by the fault count.
+const faultTime = 500 * time.Nanosecond
 
 // aim is what an act works on: a write in flight and the bytes to touch.
 type aim struct {
@@ -64,7 +71,7 @@ type aim struct {
 	off    int64
 	len    int
 	held   bool   // the write waits for this act
-	freed  *freed // of its slot; nil without Strategy.From and Until
+	freed  *freed // of its slot; nil without Strategy.From and Redirty
 }
 
 func newDirtier(g *Group, k Kind, set, nth int) *dirtier {
@@ -82,7 +89,7 @@ func newDirtier(g *Group, k Kind, set, nth int) *dirtier {
 		ready: make(chan error, 1),
 		done:  make(chan struct{}),
 	}
-	if d.how.From > 0 || d.how.Until > 0 {
+	if d.how.From > 0 || d.how.Redirty > 0 {
 		for _, t := range g.cfg.Tables {
 			d.freed = append(d.freed, make([]freed, t.Slots()))
 		}

@@ -8,7 +8,7 @@ import "time"
 // held back, between Begin and its submission, until a dirtier has been there.
 // Such an act is no overlap: nothing is in flight yet.
 
-// Hold marks a slot, right before or after its Begin, as one that waits to be
+// Hold marks a slot, right after its Begin, as one that waits to be
 // dirtied.
 func (t *Table) Hold(slot int) { t.held[slot>>6].Or(1 << (slot & 63)) }
 

@@ -4,6 +4,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestAwaitGivesUp: nobody dirties, so Await lasts as long as it was told, and
@@ -82,14 +84,14 @@ func heldComeFirst(t *testing.T, fill bool) {
 	}
 }
 
-// TestLetGoIsTouchedInTime: a write that was let go is left alone before
-// Strategy.From and after Strategy.Until.
-func TestLetGoIsTouchedInTime(t *testing.T) {
-	const from, until = 20 * time.Millisecond, 60 * time.Millisecond
+// TestLetGoIsTouchedLater: a write that was let go is left alone until
+// Strategy.From has passed.
+func TestLetGoIsTouchedLater(t *testing.T) {
+	const from = 20 * time.Millisecond
 	f := newFile(t)
 	tab := NewTable(1)
 	cfg := config("mmap", []File{f}, tab)
-	cfg.Sets[0].Strategy.From, cfg.Sets[0].Strategy.Until = from, until
+	cfg.Sets[0].Strategy.From = from
 	var first atomic.Int64 // ns since began
 	began := time.Now()
 	cfg.Word = func(file int, off int64, writer int, gen uint64) uint64 {
@@ -97,20 +99,55 @@ func TestLetGoIsTouchedInTime(t *testing.T) {
 		return mark(file, off, writer, gen)
 	}
 	g := start(t, cfg)
-	tab.Hold(0) // first: it is free game between Begin and Hold
 	held := time.Since(began)
-	tab.Begin(0, 0, 0, blk)
+	beginHeld(t, g, tab)
 	tab.Await(patient)
-	for deadline := time.Now().Add(until); time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond)
-	}
-	if at := time.Duration(first.Load()); at != 0 && at-held < from {
+	untilOps(t, g, 10)
+	if at := time.Duration(first.Load()); at-held < from {
 		t.Errorf("touched %v after it was held, want no sooner than %v", at-held, from)
 	}
+}
+
+// beginHeld begins a write that is held from the start: between Begin and Hold
+// it is free game.
+func beginHeld(t *testing.T, g *Group, tab *Table) {
+	t.Helper()
+	if err := g.Pause(patient); err != nil {
+		t.Fatal(err)
+	}
+	tab.Begin(0, 0, 0, blk)
+	tab.Hold(0)
+	g.Resume()
+}
+
+// TestLetGoIsLeftAlone: after Strategy.Redirty page faults the write is left
+// alone.
+func TestLetGoIsLeftAlone(t *testing.T) {
+	const times = 3
+	f := newFile(t)
+	fd, err := unix.Open(f.Path, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	tab := NewTable(1)
+	cfg := config("mmap", []File{f}, tab)
+	cfg.Sets[0].Strategy.Redirty = times
+	g := start(t, cfg)
+	beginHeld(t, g, tab)
+	tab.Await(patient)
+	untilOps(t, g, 2)
+	for range times {
+		// The page is write-protected while it is cleaned.
+		if err := unix.SyncFileRange(fd, 0, blk, unix.SYNC_FILE_RANGE_WRITE|unix.SYNC_FILE_RANGE_WAIT_AFTER); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 	before := g.Stats()[0].Operations
-	time.Sleep(from)
+	time.Sleep(20 * time.Millisecond)
 	if after := g.Stats()[0].Operations; after != before {
-		t.Errorf("%d acts after %v, %d a while later: it was to be left alone", before, until, after)
+		t.Errorf("%d acts after %d faults, %d a while later: it was to be left alone", before, times, after)
 	}
 }
 

@@ -39,8 +39,10 @@ func (d *dirtier) due(a *aim) bool {
 	if a.freed == nil || a.freed.token != a.target.token {
 		return true
 	}
-	since := time.Since(d.g.began) - a.freed.at
-	return since >= d.how.From && (d.how.Until == 0 || since < d.how.Until)
+	if d.how.Redirty > 0 && a.freed.faults >= d.how.Redirty {
+		return false
+	}
+	return time.Since(d.g.began) >= a.freed.at+d.how.From
 }
 
 // aim says which bytes to touch for a target, false if there are none for this

@@ -24,15 +24,15 @@ func candidates() []candidate {
 		return append(candidate{"--iodepth=1", "--size=512k", "--dirty=mmap=1", "--dirty-hold=1ms", "--pin=true"}, more...)
 	}
 	free := func(more ...string) candidate {
-		return append(candidate{"--dirty-hold=0", "--dirty-from=0", "--dirty-until=0", "--dwell=0", "--pin=false"}, more...)
+		return append(candidate{"--dirty-hold=0", "--dirty-from=0", "--dirty-redirty=0", "--dwell=0", "--pin=false"}, more...)
 	}
 	return []candidate{
-		held("--dirty-from=10us", "--dirty-until=30us", "--dwell=16"),
-		held("--dirty-from=10us", "--dirty-until=30us", "--dwell=0"),
-		held("--dirty-from=5us", "--dirty-until=20us", "--dwell=16"),
-		held("--dirty-from=15us", "--dirty-until=50us", "--dwell=16"),
-		held("--dirty-from=0", "--dirty-until=0", "--dwell=16"),
-		held("--dirty-from=0", "--dirty-until=0", "--dwell=0", "--pin=false"),
+		held("--dirty-from=8us", "--dirty-redirty=2", "--dwell=16"),
+		held("--dirty-from=8us", "--dirty-redirty=2", "--dwell=0"),
+		held("--dirty-from=4us", "--dirty-redirty=1", "--dwell=16"),
+		held("--dirty-from=14us", "--dirty-redirty=1", "--dwell=16"),
+		held("--dirty-from=0", "--dirty-redirty=0", "--dwell=16"),
+		held("--dirty-from=0", "--dirty-redirty=0", "--dwell=0", "--pin=false"),
 		free("--iodepth=1", "--size=512k", "--dirty=mmap=1"),
 		free("--iodepth=4", "--size=512k", "--dirty=mmap=2"),
 		free("--iodepth=16", "--size=1m", "--dirty=mmap=2"),

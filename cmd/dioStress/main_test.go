@@ -36,6 +36,22 @@ func call(args ...string) (status int, stdout, stderr string) {
 	return status, out.String(), err.String()
 }
 
+// pressing tries a run for longer and longer until it did what it should, for
+// a loaded machine gets too little done in a short one.
+func pressing(try func(runtime string) (done bool)) {
+	for _, runtime := range []string{"500ms", "5s", "30s"} {
+		if try(runtime) {
+			return
+		}
+	}
+}
+
+// tooLittle says whether a run ended with too little pressure to tell, which on
+// a loaded machine is no failure of what is tested.
+func tooLittle(c *exec.Cmd, stdout string) bool {
+	return strings.Contains(stdout, `RESULT: UNDECIDED "adequacy`) && c.ProcessState.ExitCode() == exitBroken
+}
+
 var ownerRE = regexp.MustCompile(`diostress(?:-kernel-test)?[-/](\d+)[-.]`)
 
 // othersRun says whether a trace belongs to a living process that no test

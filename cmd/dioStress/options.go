@@ -98,7 +98,7 @@ func options() []option {
 		}},
 		{groupWorkload, "size", "SIZE", "size of the file that is written (default: the profile's)", nil, sizeTo(func(s *settings) *int64 { return &s.cfg.Size })},
 		{groupWorkload, "iodepth", "N", "most direct writes in flight, for each job (default: the profile's)", nil, intTo(func(s *settings) *int { return &s.cfg.IODepth })},
-		{groupWorkload, "iodepth-batch", "N", "most direct writes in one submission (default 0: up to iodepth)", nil, intTo(func(s *settings) *int { return &s.cfg.Batch })},
+		{groupWorkload, "iodepth-batch", "N", "most direct writes in one submission (default 0: up to iodepth; without dirtiers an eighth of it, so that the device works while the next are made)", nil, intTo(func(s *settings) *int { return &s.cfg.Batch })},
 		{groupWorkload, "numjobs", "N", "jobs, each with a ring or context and a thread of its own (default 1)", nil, intTo(func(s *settings) *int { return &s.cfg.NumJobs })},
 		{groupWorkload, "job-range", "own|shared", "whether each job has a file of its own or all share one, on blocks of their own", []string{"own", "shared"}, textTo(func(s *settings) *string { return &s.cfg.Range })},
 		{groupWorkload, "rw", "randwrite|write", "order of the direct writes (default randwrite)", []string{"randwrite", "write"}, textTo(func(s *settings) *string { return &s.cfg.RW })},
@@ -132,7 +132,7 @@ func options() []option {
 		{groupDirt, "dirty-yields", "N", "yields in vain of a dirtier before it sleeps", nil, intTo(func(s *settings) *int { return &s.cfg.Strategy.Yields })},
 		{groupDirt, "dirty-hold", "TIME", "hold a write back until a dirtier has dirtied its pages, at most so long; 0 for not at all", nil, timeTo(func(s *settings) *time.Duration { return &s.cfg.Strategy.Hold })},
 		{groupDirt, "dirty-from", "TIME", "leave a write alone for so long after it was let go: its pages are dirty still", nil, timeTo(func(s *settings) *time.Duration { return &s.cfg.Strategy.From })},
-		{groupDirt, "dirty-until", "TIME", "leave a write alone for good so long after it was let go; 0 for not", nil, timeTo(func(s *settings) *time.Duration { return &s.cfg.Strategy.Until })},
+		{groupDirt, "dirty-redirty", "N", "leave a write alone for good once so many stores since it was let go had a page fault, each of which makes a page dirty anew; 0 for not", nil, intTo(func(s *settings) *int { return &s.cfg.Strategy.Redirty })},
 		{groupDirt, "dirty-sync-rest", "TIME", "pause of a dirtier after each fsync, msync or sync_file_range", nil, timeTo(func(s *settings) *time.Duration { return &s.cfg.Strategy.RestSync })},
 		{groupDirt, "pin", "", "pin engine threads and dirtiers to processors of their own", nil, boolTo(func(s *settings) *bool { return &s.cfg.Strategy.Pin })},
 

@@ -75,7 +75,7 @@ func (d *dirt) start() error {
 		gentle.CPUs = nil
 		// It looks for one write in thirty-two: now and then is often enough,
 		// and leaves the processor to the others.
-		gentle.Order, gentle.Stay, gentle.StopAfterDirty, gentle.From, gentle.Until = mmapdirty.Random, 1, false, 0, 0
+		gentle.Order, gentle.Stay, gentle.StopAfterDirty, gentle.From, gentle.Redirty = mmapdirty.Random, 1, false, 0, 0
 		gentle.Spin, gentle.Yields, gentle.Sleep = 0, 0, 100*time.Microsecond
 		d.sets = append(d.sets, mmapdirty.Set{
 			Spec: mmapdirty.Spec{}.With(mmapdirty.Write, 1), Files: beside, Place: mmapdirty.Neighbour, Strategy: gentle,
@@ -129,7 +129,7 @@ const (
 )
 
 func strategy(s *plan.Strategy) (mmapdirty.Strategy, error) {
-	how := mmapdirty.Strategy{Words: s.Words, Stay: s.Stay, StopAfterDirty: s.StopAfter, From: s.From, Until: s.Until, YieldEvery: s.YieldEvery,
+	how := mmapdirty.Strategy{Words: s.Words, Stay: s.Stay, StopAfterDirty: s.StopAfter, From: s.From, Redirty: s.Redirty, YieldEvery: s.YieldEvery,
 		Spin: s.Spin, Yields: s.Yields, Sleep: s.Sleep, MaxSleep: s.MaxSleep}
 	switch s.Pick {
 	case "newest":

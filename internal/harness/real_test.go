@@ -3,7 +3,9 @@ package harness_test
 import (
 	"testing"
 
+	"diostress/internal/harness"
 	"diostress/internal/need"
+	"diostress/internal/plan"
 	"diostress/internal/testbed"
 	"diostress/internal/verdict"
 	"diostress/ioengine"
@@ -19,10 +21,15 @@ func TestRealRunsPass(t *testing.T) {
 	for _, fs := range []string{"ext4", "ext3"} {
 		for name, open := range engines {
 			t.Run(fs+"/"+name, func(t *testing.T) {
-				c := config()
-				s := setup(t, c, "", open, nil)
-				s.Engine = name
-				o := judged(t, onBed(t, testbed.Spec{FS: fs, Need: 8 << 20}, s))
+				c := config(func(c *plan.Config) {
+					p, _ := plan.FindProfile("rate")
+					p.Apply(c)
+				})
+				o := decided(t, c, func(c plan.Config) harness.Setup {
+					s := setup(t, c, "", open, nil)
+					s.Engine = name
+					return onBed(t, testbed.Spec{FS: fs, Need: 8 << 20}, s)
+				})
 				mustPass(t, o)
 				r := o.Runs[0]
 				if r.Completions.Submitted == 0 || r.Completions.Submitted != r.Completions.Completed {

@@ -16,7 +16,8 @@ import (
 	"diostress/ioengine"
 )
 
-// config is a short run; a test changes what it is about.
+// config is a short run without what makes it collide often, which takes time
+// from the writes; a test changes what it is about.
 func config(change ...func(*plan.Config)) plan.Config {
 	p, _ := plan.FindProfile("rate")
 	c := plan.Config{
@@ -24,7 +25,8 @@ func config(change ...func(*plan.Config)) plan.Config {
 		Verify: "full", Trace: "exact", Epoch: 100 * time.Millisecond, StuckTimeout: 20 * time.Second,
 	}
 	p.Apply(&c)
-	c.Size, c.IODepth = 256<<10, 4
+	c.Size, c.IODepth, c.Dwell = 256<<10, 4, 0
+	c.Strategy.Hold, c.Strategy.From, c.Strategy.Redirty, c.Strategy.Pin = 0, 0, 0, false
 	for _, f := range change {
 		f(&c)
 	}
@@ -77,6 +79,20 @@ func judged(t testing.TB, s harness.Setup) oracle.Outcome {
 	if o2.Verdict != o.Verdict || o2.Reason != o.Reason || len(o2.Findings) != len(o.Findings) {
 		t.Errorf("the log is judged otherwise than the run:\nrun: %v %q %d findings\nlog: %v %q %d findings",
 			o.Verdict, o.Reason, len(o.Findings), o2.Verdict, o2.Reason, len(o2.Findings))
+	}
+	return o
+}
+
+// decided makes a run, and a longer one where a loaded machine got too little
+// done to be judged.
+func decided(t testing.TB, c plan.Config, on func(plan.Config) harness.Setup) (o oracle.Outcome) {
+	t.Helper()
+	for _, longer := range []time.Duration{1, 10, 50} {
+		l := c
+		l.Runtime *= longer
+		if o = judged(t, on(l)); o.Verdict != verdict.Undecided {
+			break
+		}
 	}
 	return o
 }

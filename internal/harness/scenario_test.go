@@ -219,7 +219,7 @@ func TestLostWriteIsSeenOnline(t *testing.T) {
 	c := config(func(c *plan.Config) { c.Epoch, c.Dirty = 10*time.Second, []plan.Dirty{{Kind: "mmap", Count: 1}} })
 	// The stream sends every 32nd write to the control file, and every second
 	// of these is read back at once.
-	o := judged(t, setup(t, c, t.TempDir(), loses(32*4-1, 0), nil))
+	o := decided(t, c, func(c plan.Config) harness.Setup { return setup(t, c, t.TempDir(), loses(32*4-1, 0), nil) })
 	if o.Verdict != verdict.Fail || !slices.Equal(brokenRules(o), []string{"control_data"}) {
 		t.Fatalf("%v: %s, broken %v", o.Verdict, o.Reason, brokenRules(o))
 	}
@@ -236,7 +236,7 @@ func TestSizeThatFallsBehind(t *testing.T) {
 	c := config()
 	sc.Apply(&c)
 	c.IODepth, c.Epoch = 1, 100*time.Millisecond
-	o := judged(t, setup(t, c, t.TempDir(), loses(100, 0), nil))
+	o := decided(t, c, func(c plan.Config) harness.Setup { return setup(t, c, t.TempDir(), loses(100, 0), nil) })
 	if got := brokenRules(o); o.Verdict != verdict.Fail || !slices.Contains(got, "size_updated") {
 		t.Errorf("%v: %s, broken %v", o.Verdict, o.Reason, got)
 	}
@@ -261,7 +261,7 @@ func TestZerosAreHeldAgainstTheWrites(t *testing.T) {
 		"well behaved": {enginetest.Fake(enginetest.Script{}), nil},
 		"lost":         {loses(100, 7), []string{"control_data"}},
 	} {
-		o := judged(t, setup(t, c, t.TempDir(), x.open, nil))
+		o := decided(t, c, func(c plan.Config) harness.Setup { return setup(t, c, t.TempDir(), x.open, nil) })
 		if got := brokenRules(o); !slices.Equal(got, x.want) {
 			t.Errorf("%s: %v: %s, broken %v, want %v", name, o.Verdict, o.Reason, got, x.want)
 		}
@@ -283,7 +283,7 @@ func TestZeroBuffersAreJudged(t *testing.T) {
 		"well behaved": {enginetest.Fake(enginetest.Script{}), nil},
 		"lost":         {loses(32-1, 32), []string{"control_data"}}, // every write to the control file
 	} {
-		o := judged(t, setup(t, c, t.TempDir(), x.open, nil))
+		o := decided(t, c, func(c plan.Config) harness.Setup { return setup(t, c, t.TempDir(), x.open, nil) })
 		if got := brokenRules(o); !slices.Equal(got, x.want) {
 			t.Errorf("%s: %v: %s, broken %v, want %v", name, o.Verdict, o.Reason, got, x.want)
 		}

@@ -143,8 +143,12 @@ func (w *worker) loop() {
 			w.activeNS += w.now - began
 			return
 		}
-		w.prepare()
-		w.turn(1, reapWait)
+		// As long as more can be submitted nothing is waited for.
+		least := 1
+		if w.prepare() {
+			least = 0
+		}
+		w.turn(least, reapWait)
 		w.look.look(w)
 	}
 	w.drain()
@@ -184,20 +188,28 @@ func (w *worker) turn(min int, wait time.Duration) {
 	w.reaped(got)
 }
 
-// prepare offers writes until the engine is full or there is none to be had.
-func (w *worker) prepare() {
-	for len(w.free) > 0 && len(w.reqs) < w.batch() {
+// prepare offers writes until the engine is full, a batch is, or there is none
+// to be had. It says whether only the batch is full.
+func (w *worker) prepare() (more bool) {
+	for len(w.free) > 0 {
+		if len(w.reqs) >= w.batch() {
+			return true
+		}
 		wr, try, ok := w.next()
 		if !ok {
-			return
+			return false
 		}
 		w.offer(wr, try, false)
 	}
+	return false
 }
 
 func (w *worker) batch() int {
 	if b := w.r.cfg.Batch; b > 0 {
 		return b
+	}
+	if len(w.r.cfg.Dirty) == 0 {
+		return max(1, w.r.cfg.IODepth/8)
 	}
 	return w.r.cfg.IODepth
 }

@@ -38,7 +38,7 @@ type Config struct {
 	BS       int           `json:"bs"`   // bytes
 	Size     int64         `json:"size"` // bytes of a job's main file
 	IODepth  int           `json:"iodepth"`
-	Batch    int           `json:"iodepth_batch"` // most submissions in one call; 0: iodepth
+	Batch    int           `json:"iodepth_batch"` // most submissions in one call; 0: iodepth, without dirtiers an eighth of it
 	NumJobs  int           `json:"numjobs"`
 	Range    string        `json:"job_range"` // own or shared
 	RW       string        `json:"rw"`
@@ -80,7 +80,7 @@ type Strategy struct {
 	RestOther  time.Duration `json:"rest_other_ns"` // likewise of one that reads or drops pages
 	Hold       time.Duration `json:"hold_ns"`       // how long a write is held back until a dirtier has dirtied its pages; 0: not at all
 	From       time.Duration `json:"from_ns"`       // how long a dirtier leaves a write alone that it has let go
-	Until      time.Duration `json:"until_ns"`      // after how long it leaves it alone for good; 0: it does not
+	Redirty    int           `json:"redirty"`       // page faults of stores after which it leaves it alone for good; 0: it does not
 	Pin        bool          `json:"pin"`           // engine threads and dirtiers on processors of their own
 }
 
@@ -171,8 +171,6 @@ func (c *Config) times() error {
 		return fmt.Errorf("--stuck-timeout %s is not valid: it must be more than 0", FormatTime(c.StuckTimeout))
 	case c.Strategy.Hold > time.Second:
 		return fmt.Errorf("--dirty-hold %s is out of range; valid: 0 to 1s", FormatTime(c.Strategy.Hold))
-	case c.Strategy.Until > 0 && c.Strategy.From >= c.Strategy.Until:
-		return fmt.Errorf("--dirty-from %s is not before --dirty-until %s", FormatTime(c.Strategy.From), FormatTime(c.Strategy.Until))
 	case c.Epoch <= 0:
 		return fmt.Errorf("--epoch %s is not valid: it must be more than 0", FormatTime(c.Epoch))
 	}

@@ -44,8 +44,11 @@ func jobsNamed(prefix string) (names []string) {
 	return names
 }
 
-// longer is how long loads would run if nobody stopped them.
-func (b *bench) longer() int { return int(b.window/time.Second) + 60 }
+// longer is how many seconds loads would run if nobody stopped them: more than
+// twenty of them take turns for.
+func (b *bench) longer() int {
+	return int((time.Duration(20*b.pairs) * (b.window + settle) / time.Second)) + 120
+}
 
 // ours is dioStress with these flags.
 func (b *bench) ours(at place, engine string, flags ...string) load {
