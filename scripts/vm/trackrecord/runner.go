@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"diostress/scripts/vm/faults"
 	"diostress/scripts/vm/kernels"
@@ -21,8 +22,9 @@ import (
 var settings = []string{"--bs", "4k", "--size", "1m", "--iodepth", "16", "--runtime", "5", "--epoch", "1s", "--stuck-timeout", "20s"}
 
 const (
-	cellTimeout = 120 // seconds in the guest
-	deadTimeout = 90  // likewise, where the kernel is expected to hang
+	cellTimeout = 120               // seconds in the guest
+	deadTimeout = 45                // likewise, where the kernel is expected to hang
+	deadLimit   = 100 * time.Second // of the host for a whole machine then
 	g208Seconds = 3
 )
 
@@ -84,8 +86,10 @@ func (b *bench) setup(c *faults.Case, engine string) trial.Setup {
 		WorkDir: filepath.Join(b.out, b.kernel.Series, c.Name+"-"+engine),
 	}
 	if c.Deadly {
-		// A kernel that loops for ever with preemption off answers nobody.
-		s.Cmdline = []string{"softlockup_panic=1"}
+		// A kernel that loops for ever with preemption off answers nobody, but
+		// its own watchdogs may still speak.
+		s.Cmdline = []string{"softlockup_panic=1", "watchdog_thresh=5", "rcupdate.rcu_cpu_stall_timeout=10", "sysctl.kernel.panic_on_rcu_stall=1"}
+		s.HostLimit = deadLimit
 	}
 	if c.Module != "" {
 		s.Own = []lab.OwnModule{{Path: filepath.Join(b.modules, c.Module+".ko"), Params: c.ParamsFor(engine) + " on=1"}}

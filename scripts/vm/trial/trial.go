@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"diostress/internal/verdict"
 	"diostress/scripts/vm/kernels"
@@ -53,8 +54,10 @@ type Setup struct {
 	Lenient bool
 	// NoPoison leaves freed iocbs as they are.
 	NoPoison bool
-	Alone    bool   // a boot for every cell
-	WorkDir  string // "": logs are dropped
+	Alone    bool // a boot for every cell
+	// HostLimit is how long a machine may take in all; 0: as long as its commands.
+	HostLimit time.Duration
+	WorkDir   string // "": logs are dropped
 	// OnOutcome is called for every cell that has ended, in order; nil: not.
 	OnOutcome func(*Outcome)
 }
@@ -114,7 +117,7 @@ func indexes(n int) []int {
 // outcomes of those that ran, and returns how many that were, at least 1.
 func (s *Setup) boot(ctx context.Context, program string, cells []Cell, which []int, out []Outcome) (int, error) {
 	b := lab.Boot{
-		Kernel: s.Kernel, Modules: slices.Clone(s.Modules), Own: s.Own, Cmdline: s.Cmdline, Lenient: s.Lenient, NoPoison: s.NoPoison,
+		Kernel: s.Kernel, Modules: slices.Clone(s.Modules), Own: s.Own, Cmdline: s.Cmdline, Lenient: s.Lenient, NoPoison: s.NoPoison, HostLimit: s.HostLimit,
 		Programs: append(slices.Clone(s.Tools), lab.Program{Host: program, Guest: lab.GuestProgram}),
 	}
 	b.Programs = append(b.Programs, lab.FSTools()...)
