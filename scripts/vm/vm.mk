@@ -45,8 +45,8 @@ test-vm: vm-packages-boot
 		DIOSTRESS_VM_KERNEL=$$k CGO_ENABLED=0 go test -count=1 -p 2 -timeout 30m -exec "$(CURDIR)/$(VMBIN)/exec" $(VMTESTS) || failed="$$failed $$k"; \
 	done; [ -z "$$failed" ] || { echo "failed on:$$failed"; exit 1; }
 
-# Broken kernels; writes docs/track-record.md.
-vm-faults: vm-packages
+# Broken kernels; writes docs/track-record.md. The first time it builds a kernel: minutes.
+vm-faults: vm-packages vm-kernel
 	@go build -o $(VMBIN)/trackrecord ./scripts/vm/trackrecord
 	$(VMBIN)/trackrecord --doc docs/track-record.md
 
