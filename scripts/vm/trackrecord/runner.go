@@ -196,7 +196,9 @@ func (b *bench) addG208(ctx context.Context, c *faults.Case, s trial.Setup, outc
 		fs, _, _ := strings.Cut(o.Cell.Name, "-")
 		end, ended := o.After["g208"]
 		said := g208Says(o.Texts["-g208/g208.json"], ended, "", "")
-		if !ended && o.Texts["-g208/g208.json"] == "" {
+		if o.Cell.Host && o.Result == nil {
+			said = "not run: its disk needs the machine that ended"
+		} else if !ended && o.Texts["-g208/g208.json"] == "" {
 			var err error
 			if said, err = b.g208Alone(ctx, c, s, o.Cell, fs); err != nil {
 				return err

@@ -132,6 +132,12 @@ func (s *Setup) boot(ctx context.Context, program string, cells []Cell, which []
 	}
 	var text strings.Builder
 	r, err := s.Lab.RunTo(ctx, b, &text)
+	if err == nil && r.Booted == nil {
+		// In emulation a processor may still meet the int3 of a patch that another
+		// has finished; a second boot tells that from a kernel that cannot.
+		text.Reset()
+		r, err = s.Lab.RunTo(ctx, b, &text)
+	}
 	if err != nil {
 		return 0, err
 	}
