@@ -70,7 +70,9 @@ func bug2007() []Case {
 			// submission has looked at the last, and I/Os slow enough to be under
 			// way then.
 			Name: "2007-kernel", About: "the code of 2.6.20 in a kernel of 6.1, no injector: mmap dirtiers on a slow disk", Own: true,
-			Expect: dies, Args: []string{"--bs", "64k", "--size", "2m", "--iodepth", "8", "--dirty", "mmap=2", "--stuck-timeout", "4s"}, Deadly: true, IOPS: 1500,
+			Expect: dies, Deadly: true, IOPS: 1500,
+			Args: []string{"--bs", "64k", "--size", "2m", "--iodepth", "8", "--dirty", "mmap=2", "--stuck-timeout", "4s",
+				"--dirty-hold", "0", "--dirty-from", "0", "--dirty-redirty", "0", "--pin=false"},
 		},
 	}
 }
@@ -92,7 +94,7 @@ func invalidation() []Case {
 		{Name: "swallowed", About: "a failed post-write invalidation sets no errseq", Module: "retfault",
 			Params: same("sym=errseq_set how=skip caller=dio_warn_stale_pagecache val=0"), Expect: must("kernel_contract"), Args: real},
 		{Name: "stale", About: "post-write invalidation is left out for one write in five, and nobody is told", Module: "retfault",
-			Params: same("sym=invalidate_inode_pages2_range how=skip val=0 every=5 " + after), Args: reads,
+			Params: same("sym=invalidate_inode_pages2_range how=skip val=0 every=5 " + after), Args: append([]string{"--size", "64k", "--iodepth", "8"}, reads...),
 			Expect: same(Expect{Any: []string{"cache_coherent", "control_data", "stale_reported"}})},
 	}
 }
