@@ -68,9 +68,9 @@ func bug2007() []Case {
 			Expect: same(Expect{Any: []string{"not_early", "no_poison", "no_foreign_data", "kernel_log", "completed_once", "no_stray"}, Dies: true}),
 		},
 		{
-			// Pages enough in every write that one is dirtied again before the
-			// submission has looked at the last, and I/Os slow enough to be under
-			// way then.
+			// Pages enough in every write, and most of them dirtied in one visit, that
+			// one is dirty again before the submission has looked at the last, and
+			// I/Os slow enough to be under way then.
 			Name: "2007-kernel", About: "the code of 2.6.20 in a kernel of 6.1, no injector: mmap dirtiers on a slow disk", Own: true,
 			Expect: map[string]Expect{
 				"libaio":   dies["libaio"],
@@ -78,7 +78,7 @@ func bug2007() []Case {
 			},
 			Deadly: true, IOPS: 1500,
 			Args: []string{"--bs", "64k", "--size", "2m", "--iodepth", "8", "--dirty", "mmap=2", "--stuck-timeout", "4s",
-				"--dirty-from", "0", "--dirty-redirty", "0", "--runtime", "9"},
+				"--dirty-words", "32", "--runtime", "9"},
 		},
 	}
 }
