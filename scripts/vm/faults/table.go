@@ -100,7 +100,8 @@ func invalidation() []Case {
 		{Name: "swallowed", About: "a failed post-write invalidation sets no errseq", Module: "retfault",
 			Params: same("sym=errseq_set how=skip caller=dio_warn_stale_pagecache val=0"), Expect: must("kernel_contract"), Args: real},
 		{Name: "stale", About: "post-write invalidation is left out for one write in five, and nobody is told", Module: "retfault",
-			Params: same("sym=invalidate_inode_pages2_range how=skip val=0 every=5 " + after), Args: append([]string{"--size", "64k", "--iodepth", "8"}, reads...),
+			Params: same("sym=invalidate_inode_pages2_range how=skip val=0 every=5 " + after), IOPS: 1500,
+			Args:   []string{"--size", "64k", "--iodepth", "8", "--dirty", "read=3"},
 			Expect: same(Expect{Any: []string{"cache_coherent", "control_data", "stale_reported"}})},
 	}
 }

@@ -152,10 +152,10 @@ func (b *bench) cells(c *faults.Case, g group) (cells []trial.Cell) {
 	return cells
 }
 
-// blkdebug makes the next sixty writes fail once its sign has come, a
+// blkdebug makes the next forty writes fail once its sign has come, a
 // write-zeroes command: some of them are the file system's own.
 func blkdebug() (rules []string) {
-	for i := range 60 {
+	for i := range 40 {
 		for _, kv := range []string{"event=pwritev_zero", "iotype=write", "errno=5", "once=on"} {
 			rules = append(rules, fmt.Sprintf("inject-error.%d.%s", i, kv))
 		}
