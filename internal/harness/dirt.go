@@ -18,7 +18,6 @@ type dirt struct {
 	tables []*mmapdirty.Table
 	from   map[int]uint64 // by writer id
 	direct []uint64       // by job: newest generation at the beginning of the epoch
-	kinds  map[int]mmapdirty.Writer
 	sets   []mmapdirty.Set
 }
 

@@ -83,17 +83,25 @@ func judged(t testing.TB, s harness.Setup) oracle.Outcome {
 	return o
 }
 
-// decided makes a run, and a longer one where a loaded machine got too little
-// done to be judged.
-func decided(t testing.TB, c plan.Config, on func(plan.Config) harness.Setup) (o oracle.Outcome) {
-	t.Helper()
+// pressing makes a run, and a longer one where a loaded machine got too little
+// done in it.
+func pressing(c plan.Config, try func(plan.Config) (done bool)) {
 	for _, longer := range []time.Duration{1, 10, 50} {
 		l := c
 		l.Runtime *= longer
-		if o = judged(t, on(l)); o.Verdict != verdict.Undecided {
-			break
+		if try(l) {
+			return
 		}
 	}
+}
+
+// decided is what a run is judged to be that got enough done for that.
+func decided(t testing.TB, c plan.Config, on func(plan.Config) harness.Setup) (o oracle.Outcome) {
+	t.Helper()
+	pressing(c, func(c plan.Config) bool {
+		o = judged(t, on(c))
+		return o.Verdict != verdict.Undecided
+	})
 	return o
 }
 

@@ -40,7 +40,6 @@ type worker struct {
 	begun  int                // of these, entered into the table
 	cqes   []ioengine.Completion
 	held   plan.Write
-	hasOne bool
 	isHeld bool
 	hold   time.Duration // how long a write may wait to be dirtied before it is submitted; 0: not at all
 	now    int64

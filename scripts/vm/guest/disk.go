@@ -104,8 +104,6 @@ func (d *resultDisk) close(l *link) {
 	}
 }
 
-const blkZeroOut = 0x127f // _IO(0x12, 127), include/uapi/linux/fs.h
-
 // zeroOut zeroes the last 4 KiB of a disk by write-zeroes commands.
 func zeroOut(serial string) error {
 	dev, err := diskBySerial(serial, time.Second)
@@ -122,7 +120,7 @@ func zeroOut(serial string) error {
 		return err
 	}
 	span := [2]uint64{uint64(size) - 4096, 4096}
-	if _, _, e := unix.Syscall(unix.SYS_IOCTL, f.Fd(), blkZeroOut, uintptr(unsafe.Pointer(&span))); e != 0 {
+	if _, _, e := unix.Syscall(unix.SYS_IOCTL, f.Fd(), unix.BLKZEROOUT, uintptr(unsafe.Pointer(&span))); e != 0 {
 		return e
 	}
 	return nil

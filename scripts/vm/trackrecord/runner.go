@@ -111,7 +111,7 @@ func (b *bench) cells(c *faults.Case, g group) (cells []trial.Cell) {
 				Name: fs + "-" + e, Engine: e, Format: fs + c.Format, IOPS: c.IOPS, Host: c.Blkdebug || c.Flakey,
 				Args: slices.Concat(settings, c.Args), Timeout: cellTimeout,
 			}
-			if c.ExpectFor(e).Dies || c.Name == "never" {
+			if c.Deadly {
 				cell.Timeout = deadTimeout
 			}
 			serial := fmt.Sprintf("c%d", len(cells))
