@@ -8,6 +8,7 @@ package disk
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -32,14 +33,15 @@ type Format struct {
 // formats are the file systems that a disk may have. ext3 is what mke2fs makes
 // of that type: block-mapped files, which Linux mounts by its ext4 driver.
 // packed_meta_blocks puts metadata and journal at the start, so that file data
-// lies apart from it.
+// lies apart from it; without lazy_itable_init no inode table is zeroed later, in
+// the middle of a run.
 var formats = []Format{
 	{"ext4", "ext4", []string{"mkfs.ext4", "-q", "-F", "-b", "4096"}},
 	{"ext4-1k", "ext4", []string{"mkfs.ext4", "-q", "-F", "-b", "1024"}},
-	{"ext4-packed", "ext4", []string{"mkfs.ext4", "-q", "-F", "-b", "4096", "-J", "size=8", "-E", "packed_meta_blocks=1"}},
+	{"ext4-packed", "ext4", []string{"mkfs.ext4", "-q", "-F", "-b", "4096", "-J", "size=8", "-E", "packed_meta_blocks=1,lazy_itable_init=0"}},
 	{"ext3", "ext3", []string{"mkfs.ext3", "-q", "-F", "-b", "4096"}},
 	{"ext3-1k", "ext3", []string{"mkfs.ext3", "-q", "-F", "-b", "1024"}},
-	{"ext3-packed", "ext3", []string{"mkfs.ext3", "-q", "-F", "-b", "4096", "-J", "size=8", "-E", "packed_meta_blocks=1"}},
+	{"ext3-packed", "ext3", []string{"mkfs.ext3", "-q", "-F", "-b", "4096", "-J", "size=8", "-E", "packed_meta_blocks=1,lazy_itable_init=0"}},
 	{"xfs", "xfs", []string{"mkfs.xfs", "-q", "-f"}},
 }
 
@@ -64,7 +66,7 @@ func FormatByName(name string) (Format, error) {
 // size is kept in cacheDir and copied (sparse), because mkfs.ext3 writes its
 // whole journal.
 func Make(ctx context.Context, cacheDir, path string, f Format, size int64) error {
-	master := filepath.Join(cacheDir, fmt.Sprintf("%s-%d.img", f.Name, size))
+	master := filepath.Join(cacheDir, fmt.Sprintf("%s-%d-%.4x.img", f.Name, size, sha256.Sum256([]byte(strings.Join(f.mkfs, " ")))))
 	if _, err := os.Stat(master); err != nil {
 		if err := os.MkdirAll(cacheDir, 0o755); err != nil {
 			return err

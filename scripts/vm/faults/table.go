@@ -141,7 +141,7 @@ func data() []Case {
 // device errors are not the page cache's.
 func device() []Case {
 	return []Case{
-		{Name: "device-blkdebug", About: "the disk fails writes of some sectors (QEMU blkdebug)", Expect: same(Expect{Device: true}), Args: direct, Format: "-packed", Blkdebug: true},
+		{Name: "device-blkdebug", About: "the disk fails writes of some blocks for a while (QEMU blkdebug)", Expect: same(Expect{Device: true}), Args: direct, Format: "-packed", Blkdebug: true},
 		{Name: "device-flakey", About: "the disk fails all writes of the data for a while (dm-flakey)", Expect: same(Expect{Device: true}), Args: direct, Format: "-packed", Flakey: true},
 	}
 }

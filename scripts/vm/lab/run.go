@@ -99,11 +99,15 @@ func keep(work, dir string, r *machine.Result) error {
 	return os.WriteFile(filepath.Join(dir, "qemu.log"), log, 0o644)
 }
 
+// forDirectories are the first of the free blocks, bytes: new directories get
+// them, and one that cannot be written aborts the journal.
+const forDirectories = 64 << 10
+
 // disks makes the images and enters disks and mounts into the work order.
 func (l *Lab) disks(ctx context.Context, b Boot, work string, spec *wire.Spec) ([]machine.Disk, error) {
 	var out []machine.Disk
 	for _, d := range b.Disks {
-		path := filepath.Join(work, d.Serial+".img")
+		path, rules := filepath.Join(work, d.Serial+".img"), ""
 		if d.Format == "" {
 			if err := disk.Blank(path, d.Size); err != nil {
 				return nil, err
@@ -116,12 +120,21 @@ func (l *Lab) disks(ctx context.Context, b Boot, work string, spec *wire.Spec) (
 			if err := disk.Make(ctx, filepath.Join(l.Cache.Dir, "images"), path, f, d.Size); err != nil {
 				return nil, err
 			}
-			if d.FailData {
+			if d.FailData || d.FailBlocks {
 				start, err := disk.DataStart(ctx, path)
 				if err != nil {
 					return nil, err
 				}
-				d.Layer = &wire.Layer{FailFrom: uint64(start) / 512}
+				start += forDirectories
+				if d.FailData {
+					d.Layer = &wire.Layer{FailFrom: uint64(start) / 512}
+				}
+				if d.FailBlocks {
+					rules = path + ".rules"
+					if err := os.WriteFile(rules, []byte(disk.FailRules(start, d.Size)), 0o600); err != nil {
+						return nil, err
+					}
+				}
 			}
 			if d.Mount != nil {
 				m := *d.Mount
@@ -130,7 +143,7 @@ func (l *Lab) disks(ctx context.Context, b Boot, work string, spec *wire.Spec) (
 			}
 		}
 		spec.Disks = append(spec.Disks, wire.Disk{Serial: d.Serial, Layer: d.Layer})
-		out = append(out, machine.Disk{Serial: d.Serial, Path: path, IOPS: d.IOPS, Fault: d.Fault})
+		out = append(out, machine.Disk{Serial: d.Serial, Path: path, IOPS: d.IOPS, Rules: rules})
 	}
 	return out, nil
 }

@@ -29,8 +29,8 @@ import (
 type Disk struct {
 	Serial string
 	Path   string
-	IOPS   int      // throttle, 0: none
-	Fault  []string // properties of a blkdebug node over the image ("inject-error.0.errno=5", ...)
+	IOPS   int    // throttle, 0: none
+	Rules  string // path of the rules of a blkdebug node over the image; "": none
 }
 
 // Config is everything a boot needs.
@@ -199,9 +199,9 @@ func (c Config) args(console, results string) []string {
 		"-device", fmt.Sprintf("isa-debug-exit,iobase=%#x,iosize=4", wire.ExitPort))
 	for i, d := range append([]Disk{{Serial: wire.ResultSerial, Path: results}}, c.Disks...) {
 		id := fmt.Sprintf("d%d", i)
-		if len(d.Fault) > 0 {
+		if d.Rules != "" {
 			a = append(a, "-blockdev", fmt.Sprintf("driver=file,node-name=f%d,filename=%s", i, d.Path),
-				"-blockdev", fmt.Sprintf("driver=blkdebug,node-name=%s,image=f%d,%s", id, i, strings.Join(d.Fault, ",")))
+				"-blockdev", fmt.Sprintf("driver=blkdebug,node-name=%s,image=f%d,config=%s", id, i, d.Rules))
 		} else {
 			drive := fmt.Sprintf("file=%s,format=raw,if=none,id=%s,cache=writeback", d.Path, id)
 			if d.IOPS > 0 {

@@ -130,8 +130,10 @@ func (b *bench) cells(c *faults.Case, g group) (cells []trial.Cell) {
 				cell.Acts = []wire.Act{{OnLog: marker, Path: "/sys/module/ext4/parameters/bug2007", Value: "1"}}
 				cell.Reports = []string{"/sys/module/ext4/parameters/bug2007_hits"}
 			case c.Blkdebug:
-				cell.Fault = blkdebug()
-				cell.Acts = []wire.Act{{OnLog: marker, AfterMS: 1500, ZeroOut: serial}}
+				cell.FailBlocks = true
+				for _, at := range []int{800, 4200} { // on, off
+					cell.Acts = append(cell.Acts, wire.Act{OnLog: marker, AfterMS: at, ZeroOut: serial})
+				}
 			case c.Flakey:
 				cell.FailData = true
 				// More than once: a time may be one of reading back.
@@ -152,17 +154,6 @@ func (b *bench) cells(c *faults.Case, g group) (cells []trial.Cell) {
 	return cells
 }
 
-// blkdebug makes the next forty writes fail once its sign has come, a
-// write-zeroes command: some of them are the file system's own.
-func blkdebug() (rules []string) {
-	for i := range 40 {
-		for _, kv := range []string{"event=pwritev_zero", "iotype=write", "errno=5", "once=on"} {
-			rules = append(rules, fmt.Sprintf("inject-error.%d.%s", i, kv))
-		}
-	}
-	return rules
-}
-
 func g208Disk(fs string) lab.Disk {
 	return lab.Disk{Serial: "g208-" + fs, Format: fs, Size: 96 << 20, Mount: &wire.Mount{Dir: "/mnt/g208-" + fs}}
 }
@@ -179,6 +170,8 @@ func (b *bench) g208Command(c *faults.Case, dir string) wire.Command {
 		cmd.Acts = []wire.Act{{AfterMS: 500, Path: parameter(c.Module, "bent"), Value: "0"}}
 	case c.Own:
 		cmd.Acts = []wire.Act{{Path: "/sys/module/ext4/parameters/bug2007", Value: "1"}}
+	case c.Blkdebug:
+		cmd.Acts = []wire.Act{{AfterMS: 1500, ZeroOut: "DISK"}}
 	case c.Flakey:
 		cmd.Acts = []wire.Act{{AfterMS: 1500, Fail: "DISK", ForMS: 1500}}
 	}

@@ -29,15 +29,15 @@ type Cell struct {
 	Format string // a disk format, "ext4-1k"
 	Host   bool   // format and mount outside of dioStress
 	IOPS   int
-	Fault  []string // blkdebug properties of the disk
 	Layer  *wire.Layer
-	// FailData makes the disk one whose file data an act can make fail; with Host.
-	FailData bool
-	Args     []string       // of dioStress, besides engine and place
-	Acts     []wire.Act     // while it runs
-	Reports  []string       // guest files whose text is wanted afterwards
-	After    []wire.Command // run once the cell has ended; DISK in their arguments is its disk's serial number
-	Timeout  int            // seconds in the guest
+	// FailData and FailBlocks make the disk one whose file data an act can make
+	// fail, all of it or some blocks; with Host.
+	FailData, FailBlocks bool
+	Args                 []string       // of dioStress, besides engine and place
+	Acts                 []wire.Act     // while it runs
+	Reports              []string       // guest files whose text is wanted afterwards
+	After                []wire.Command // run once the cell has ended; DISK in their arguments is its disk's serial number
+	Timeout              int            // seconds in the guest
 }
 
 const diskMark = "DISK"
@@ -174,7 +174,7 @@ func (c *Cell) enter(b *lab.Boot, index int) error {
 		make = lab.Formatted
 	}
 	size := int64(lab.DefaultDiskSize)
-	if c.FailData {
+	if c.FailData || c.FailBlocks {
 		size = 96 << 20 // one block group
 	}
 	t, err := make(c.Format, size)
@@ -185,7 +185,7 @@ func (c *Cell) enter(b *lab.Boot, index int) error {
 	for i, a := range t.Args {
 		t.Args[i] = strings.ReplaceAll(a, t.Disk.Serial, serial)
 	}
-	t.Disk.Serial, t.Disk.IOPS, t.Disk.Fault, t.Disk.FailData = serial, c.IOPS, c.Fault, c.FailData
+	t.Disk.Serial, t.Disk.IOPS, t.Disk.FailData, t.Disk.FailBlocks = serial, c.IOPS, c.FailData, c.FailBlocks
 	if t.Disk.Mount != nil {
 		t.Disk.Mount.Dir = "/mnt/" + serial
 	}
@@ -204,6 +204,7 @@ func (c *Cell) enter(b *lab.Boot, index int) error {
 		}
 		for i := range a.Acts {
 			a.Acts[i].Fail = strings.ReplaceAll(a.Acts[i].Fail, diskMark, serial)
+			a.Acts[i].ZeroOut = strings.ReplaceAll(a.Acts[i].ZeroOut, diskMark, serial)
 		}
 		b.Commands = append(b.Commands, a)
 	}
