@@ -38,12 +38,12 @@ type Case struct {
 	About  string // one line, for the track record
 	Module string // "retfault", "biofault"; "" if no module is needed
 	// Params are the module's, engine by engine; "" holds for the others.
-	Params map[string]string
-	Expect map[string]Expect // by engine; "" for the others
-	Counts []Count
-	Args   []string // of dioStress, after the settings
-	Format string   // "-1k", "-packed": appended to the file system's name
-	IOPS   int      // throttle of the disk
+	Params    map[string]string
+	Expect    map[string]Expect // by engine; "" for the others
+	Counts    []Count
+	Args      []string // of dioStress, after the settings
+	Format    string   // "-1k", "-packed": appended to the file system's name
+	WriteIOPS int      // throttle of the disk, writes a second; 0: none
 	// Blkdebug or Flakey: the device fails, not the kernel.
 	Blkdebug, Flakey bool
 	// Deadly kernels get a boot for every run, and no poisoning of freed memory:

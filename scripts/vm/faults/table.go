@@ -76,7 +76,7 @@ func bug2007() []Case {
 				"libaio":   dies["libaio"],
 				"io_uring": {Any: []string{"eio_explained", "completed_once", "no_stuck_io"}, Dies: true},
 			},
-			Deadly: true, IOPS: 1500,
+			Deadly: true, WriteIOPS: 1500,
 			Args: []string{"--bs", "64k", "--size", "2m", "--iodepth", "8", "--dirty", "mmap=2", "--stuck-timeout", "4s",
 				"--dirty-words", "32", "--runtime", "9"},
 		},
@@ -99,9 +99,11 @@ func invalidation() []Case {
 			Params: same(fails + after + " every=5"), Expect: legal, Counts: post, Args: real},
 		{Name: "swallowed", About: "a failed post-write invalidation sets no errseq", Module: "retfault",
 			Params: same("sym=errseq_set how=skip caller=dio_warn_stale_pagecache val=0"), Expect: must("kernel_contract"), Args: real},
-		{Name: "stale", About: "post-write invalidation is left out for one write in five, and nobody is told", Module: "retfault",
-			Params: same("sym=invalidate_inode_pages2_range how=skip val=0 every=5 " + after), IOPS: 1500,
-			Args:   []string{"--size", "64k", "--iodepth", "8", "--dirty", "read=3"},
+		{Name: "stale", About: "post-write invalidation is left out for every other write, and nobody is told", Module: "retfault",
+			Params: same("sym=invalidate_inode_pages2_range how=skip val=0 every=2 " + after), WriteIOPS: 400,
+			// What is stale stays so until the next write to the block: the ends of epochs
+			// show it.
+			Args:   []string{"--size", "64k", "--iodepth", "8", "--dirty", "read=3", "--epoch", "500ms", "--runtime", "8"},
 			Expect: same(Expect{Any: []string{"cache_coherent", "control_data", "stale_reported"}})},
 	}
 }

@@ -164,11 +164,11 @@ type Program struct {
 
 // Disk is a disk of the machine. Mount makes the init mount it.
 type Disk struct {
-	Serial string
-	Format string // name of a disk.Format; "" leaves it blank
-	Size   int64  // bytes
-	IOPS   int
-	Layer  *wire.Layer // needs dm-flakey among the modules
+	Serial    string
+	Format    string // name of a disk.Format; "" leaves it blank
+	Size      int64  // bytes
+	WriteIOPS int
+	Layer     *wire.Layer // needs dm-flakey among the modules
 	// FailData puts a layer over the disk that an act can make fail for file
 	// data alone: a format with packed metadata, one block group (128 MiB).
 	FailData bool

@@ -143,7 +143,7 @@ func (l *Lab) disks(ctx context.Context, b Boot, work string, spec *wire.Spec) (
 			}
 		}
 		spec.Disks = append(spec.Disks, wire.Disk{Serial: d.Serial, Layer: d.Layer})
-		out = append(out, machine.Disk{Serial: d.Serial, Path: path, IOPS: d.IOPS, Rules: rules})
+		out = append(out, machine.Disk{Serial: d.Serial, Path: path, WriteIOPS: d.WriteIOPS, Rules: rules})
 	}
 	return out, nil
 }

@@ -101,11 +101,11 @@ func TestParseAccel(t *testing.T) {
 
 func TestCommandLine(t *testing.T) {
 	c := Config{Accel: TCG, Kernel: "K", Initrd: "I", Poison: true, Fatal: true, MemoryMB: 512, CPUs: 2, Cmdline: []string{"extra=1"},
-		Disks: []Disk{{Serial: "test", Path: "t.img", IOPS: 500}, {Serial: "bad", Path: "b.img", Rules: "b.rules"}}}
+		Disks: []Disk{{Serial: "test", Path: "t.img", WriteIOPS: 500}, {Serial: "bad", Path: "b.img", Rules: "b.rules"}}}
 	line := strings.Join(c.args("con", "res"), " ")
 	for _, want := range []string{
 		"panic_on_warn=1", "oops=panic", "slub_debug=FZPU,aio_kiocb", "extra=1", "-accel tcg", "-cpu Nehalem", "serial=results", "serial=test",
-		"throttling.iops-total=500", "driver=blkdebug", "config=b.rules", "file:con", "isa-debug-exit,iobase=0xf4",
+		"throttling.iops-write=500", "driver=blkdebug", "config=b.rules", "file:con", "isa-debug-exit,iobase=0xf4",
 	} {
 		if !strings.Contains(line, want) {
 			t.Errorf("%q is not in %s", want, line)

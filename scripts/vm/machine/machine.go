@@ -27,10 +27,10 @@ import (
 
 // Disk is one NVMe disk of the machine.
 type Disk struct {
-	Serial string
-	Path   string
-	IOPS   int    // throttle, 0: none
-	Rules  string // path of the rules of a blkdebug node over the image; "": none
+	Serial    string
+	Path      string
+	WriteIOPS int    // throttle, writes a second; 0: none
+	Rules     string // path of the rules of a blkdebug node over the image; "": none
 }
 
 // Config is everything a boot needs.
@@ -204,8 +204,8 @@ func (c Config) args(console, results string) []string {
 				"-blockdev", fmt.Sprintf("driver=blkdebug,node-name=%s,image=f%d,config=%s", id, i, d.Rules))
 		} else {
 			drive := fmt.Sprintf("file=%s,format=raw,if=none,id=%s,cache=writeback", d.Path, id)
-			if d.IOPS > 0 {
-				drive += fmt.Sprintf(",throttling.iops-total=%d", d.IOPS)
+			if d.WriteIOPS > 0 {
+				drive += fmt.Sprintf(",throttling.iops-write=%d", d.WriteIOPS)
 			}
 			a = append(a, "-drive", drive)
 		}

@@ -42,7 +42,7 @@ func main() {
 type options struct {
 	kernel, flavour, fs, format, out, program, accel string
 	modules, appended                                []string
-	size, timeout, iops, cpus, memory                int
+	size, timeout, writeIOPS, cpus, memory           int
 	strict, noPoison, quiet                          bool
 	args                                             []string
 }
@@ -65,7 +65,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.fs, "fs", "ext4", "file system of the test disk: "+strings.Join(disk.FormatNames(), ", "))
 	f.StringVar(&o.format, "format", "guest", "who makes it: guest (dioStress itself, which then checks it too) or host")
 	f.IntVar(&o.size, "disk-size", lab.DefaultDiskSize>>20, "size of the test disk, MiB")
-	f.IntVar(&o.iops, "iops", 0, "throttle the test disk to so many I/Os a second (0: no)")
+	f.IntVar(&o.writeIOPS, "write-iops", 0, "throttle the test disk to so many writes a second (0: no)")
 	f.IntVar(&o.timeout, "timeout", 300, "seconds after which the guest dumps its tasks and ends")
 	f.StringVar(&o.out, "out", "", "directory that gets console.log, qemu.log and the files of the guest's /out")
 	f.StringVar(&o.program, "program", "", "another static program instead of dioStress")
@@ -105,7 +105,7 @@ func (o *options) check() error {
 	for _, v := range []struct {
 		flag      string
 		value, lo int
-	}{{"--timeout", o.timeout, 1}, {"--disk-size", o.size, 16}, {"--iops", o.iops, 0}, {"--cpus", o.cpus, 1}, {"--memory", o.memory, 256}} {
+	}{{"--timeout", o.timeout, 1}, {"--disk-size", o.size, 16}, {"--write-iops", o.writeIOPS, 0}, {"--cpus", o.cpus, 1}, {"--memory", o.memory, 256}} {
 		if v.value < v.lo {
 			return fmt.Errorf("%s %d is not valid: at least %d", v.flag, v.value, v.lo)
 		}
@@ -185,7 +185,7 @@ func (o *options) boot(ctx context.Context, stdout io.Writer, say func(string, .
 		}
 		argv = append(argv, t.Args...)
 	} else {
-		b.Disks = []lab.Disk{{Serial: lab.TestSerial, Size: int64(o.size) << 20, IOPS: o.iops}}
+		b.Disks = []lab.Disk{{Serial: lab.TestSerial, Size: int64(o.size) << 20, WriteIOPS: o.writeIOPS}}
 		b.Programs = append(b.Programs, lab.FSTools()...)
 	}
 	program := o.program
@@ -217,7 +217,7 @@ func (o *options) target() (lab.Target, error) {
 		make = lab.Formatted
 	}
 	t, err := make(o.fs, int64(o.size)<<20)
-	t.Disk.IOPS = o.iops
+	t.Disk.WriteIOPS = o.writeIOPS
 	return t, err
 }
 

@@ -108,7 +108,7 @@ func (b *bench) cells(c *faults.Case, g group) (cells []trial.Cell) {
 	for _, fs := range g.fs {
 		for i, e := range g.engines {
 			cell := trial.Cell{
-				Name: fs + "-" + e, Engine: e, Format: fs + c.Format, IOPS: c.IOPS, Host: c.Blkdebug || c.Flakey,
+				Name: fs + "-" + e, Engine: e, Format: fs + c.Format, WriteIOPS: c.WriteIOPS, Host: c.Blkdebug || c.Flakey,
 				Args: slices.Concat(settings, c.Args), Timeout: cellTimeout,
 			}
 			if c.Deadly {
@@ -211,7 +211,7 @@ func (b *bench) addG208(ctx context.Context, c *faults.Case, s trial.Setup, outc
 func (b *bench) g208Alone(ctx context.Context, c *faults.Case, s trial.Setup, cell trial.Cell, fs string) (string, error) {
 	cmd := b.g208Command(c, "/mnt/g208-"+fs)
 	d := g208Disk(fs)
-	d.IOPS = c.IOPS
+	d.WriteIOPS = c.WriteIOPS
 	r, err := b.lab.Run(ctx, lab.Boot{
 		Kernel: s.Kernel, Own: s.Own, Cmdline: s.Cmdline, Disks: []lab.Disk{d}, Programs: s.Tools, Lenient: true, NoPoison: s.NoPoison,
 		Commands: []wire.Command{cmd}, WorkDir: filepath.Join(s.WorkDir, cell.Name+"-g208"),

@@ -24,12 +24,12 @@ import (
 
 // Cell is one run of dioStress on a disk of its own.
 type Cell struct {
-	Name   string // unique in a call of Run; file-name characters
-	Engine string
-	Format string // a disk format, "ext4-1k"
-	Host   bool   // format and mount outside of dioStress
-	IOPS   int
-	Layer  *wire.Layer
+	Name      string // unique in a call of Run; file-name characters
+	Engine    string
+	Format    string // a disk format, "ext4-1k"
+	Host      bool   // format and mount outside of dioStress
+	WriteIOPS int
+	Layer     *wire.Layer
 	// FailData and FailBlocks make the disk one whose file data an act can make
 	// fail, all of it or some blocks; with Host.
 	FailData, FailBlocks bool
@@ -185,7 +185,7 @@ func (c *Cell) enter(b *lab.Boot, index int) error {
 	for i, a := range t.Args {
 		t.Args[i] = strings.ReplaceAll(a, t.Disk.Serial, serial)
 	}
-	t.Disk.Serial, t.Disk.IOPS, t.Disk.FailData, t.Disk.FailBlocks = serial, c.IOPS, c.FailData, c.FailBlocks
+	t.Disk.Serial, t.Disk.WriteIOPS, t.Disk.FailData, t.Disk.FailBlocks = serial, c.WriteIOPS, c.FailData, c.FailBlocks
 	if t.Disk.Mount != nil {
 		t.Disk.Mount.Dir = "/mnt/" + serial
 	}

@@ -68,7 +68,7 @@ func TestHalfAReportIsNone(t *testing.T) {
 func TestCellsEnterABoot(t *testing.T) {
 	var b lab.Boot
 	cells := []Cell{
-		{Name: "one", Engine: "libaio", Format: "ext3-1k", IOPS: 9, Args: []string{"--runtime", "1"}, Timeout: 5},
+		{Name: "one", Engine: "libaio", Format: "ext3-1k", WriteIOPS: 9, Args: []string{"--runtime", "1"}, Timeout: 5},
 		{Name: "two", Engine: "io_uring", Format: "ext4-packed", Host: true, FailData: true,
 			After: []wire.Command{{Name: "x", Argv: []string{"p", "/mnt/DISK"}, Acts: []wire.Act{{Fail: "DISK"}}}}},
 	}
@@ -89,7 +89,7 @@ func TestCellsEnterABoot(t *testing.T) {
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	if b.Disks[0].IOPS != 9 || b.Disks[0].Serial != "c0" || !b.Disks[1].FailData || b.Disks[1].Mount.Dir != "/mnt/c1" {
+	if b.Disks[0].WriteIOPS != 9 || b.Disks[0].Serial != "c0" || !b.Disks[1].FailData || b.Disks[1].Mount.Dir != "/mnt/c1" {
 		t.Errorf("disks %+v", b.Disks)
 	}
 	if b.Commands[2].Acts[0].Fail != "c1" || cells[1].After[0].Acts[0].Fail != "DISK" {
