@@ -78,7 +78,7 @@ func bug2007() []Case {
 			},
 			Deadly: true, WriteIOPS: 1500,
 			Args: []string{"--bs", "64k", "--size", "2m", "--iodepth", "8", "--dirty", "mmap=2", "--stuck-timeout", "4s",
-				"--dirty-words", "32", "--runtime", "9"},
+				"--dirty-words", "32", "--runtime", "9", "--dirty-hold", "0", "--dirty-from", "0", "--dirty-redirty", "0"},
 		},
 	}
 }
