@@ -22,11 +22,8 @@ func (j *Judge) measure(d plan.Demand) (n uint64, known bool) {
 	switch d.Of {
 	case plan.Writes:
 		return j.total(func(c *ledger.Counts) uint64 { return c.Completed }), true
-	case plan.PreWriteFailures:
-		pre := j.t.Trace.PreWrite
-		// Where writeback errors fire the same event, they are no collisions.
-		tainted := j.contract.AlsoTraced && j.t.Trace.SetWBErr.N > 0
-		return pre.N, pre.Known && !tainted
+	case plan.Collisions:
+		return j.counted()
 	case plan.InvalidationEIO:
 		return j.settleEIO().Invalidation, true
 	case plan.Overlaps:
@@ -59,6 +56,20 @@ func (j *Judge) measure(d plan.Demand) (n uint64, known bool) {
 		return j.t.OnlineReads, j.h.Config.Verify == "full"
 	}
 	return 0, false
+}
+
+// counted returns the failed invalidations that were counted; known is false
+// if none could be.
+func (j *Judge) counted() (n uint64, known bool) {
+	pre, post := j.t.Trace.PreWrite, j.t.Trace.PostWrite
+	// Where writeback errors fire the same event, they are no collisions.
+	if tainted := j.contract.AlsoTraced && j.t.Trace.SetWBErr.N > 0; pre.Known && !tainted {
+		n, known = pre.N, true
+	}
+	if post.Known {
+		n, known = n+post.N, true
+	}
+	return n, known
 }
 
 // overlapped returns how many writes the acts of a kind overlapped, at most.
@@ -118,6 +129,7 @@ func (j *Judge) adequacy() {
 	case !a.Met:
 		j.undecided(name, 0, "too little pressure: "+a.Reached+"; required: "+a.Required)
 	default:
-		j.rule(name, verdict.Pass, max(j.t.Trace.PreWrite.N, j.overlapped(j.t.Overlaps, j.t.Targets)), a.Reached)
+		n, _ := j.counted()
+		j.rule(name, verdict.Pass, max(n, j.overlapped(j.t.Overlaps, j.t.Targets)), a.Reached)
 	}
 }

@@ -23,8 +23,8 @@ func reach(x *history, d plan.Demand, n uint64) {
 	switch {
 	case d.Of == plan.Writes:
 		x.acct.C.Submitted, x.acct.C.Completed, x.acct.C.Full = n, n, n
-	case d.Of == plan.PreWriteFailures:
-		x.t.Trace.PreWrite.N = n
+	case d.Of == plan.Collisions:
+		x.t.Trace.PreWrite.N, x.t.Trace.PostWrite.N = n, 0
 	case d.Of == plan.Overlaps && d.Kind == "":
 		x.t.Overlaps, x.t.Targets = 1e6, n
 		writes(x, n)

@@ -196,7 +196,7 @@ var triples = map[string]triple{
 	"adequacy": {
 		// Too little pressure is no kernel's fault, so it never breaks: it is
 		// undecided, and unsupported where there is nothing to collide with.
-		cannot: func(x *history) { x.t.Trace.PreWrite.N, x.t.Overlaps = 99, 5 }, as: verdict.Undecided, reason: "too little pressure: 99 pre-write failures, 5 overlaps; 99 pre-write failures, 5 writes overlapped; required: 100 pre-write failures, else 1000 overlaps; and 100 pre-write failures, else 50 writes overlapped",
+		cannot: func(x *history) { x.t.Trace.PreWrite.N, x.t.Trace.PostWrite.N, x.t.Overlaps = 49, 50, 5 }, as: verdict.Undecided, reason: "too little pressure: 99 collisions, 5 overlaps; 99 collisions, 5 writes overlapped; required: 100 collisions, else 1000 overlaps; and 100 collisions, else 50 writes overlapped",
 	},
 }
 

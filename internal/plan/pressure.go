@@ -14,16 +14,16 @@ type Measure string
 // wait for writes in flight (truncate, punch) cannot overlap, and are counted as
 // such.
 const (
-	Writes           Measure = "writes" // that were completed
-	PreWriteFailures Measure = "pre-write failures"
-	InvalidationEIO  Measure = "EIOs of failed invalidations at fsync"
-	Overlaps         Measure = "writes overlapped" // by one kind of dirtier, or by all that dirty
-	OverlapActs      Measure = "overlaps"          // acts that did it, of all that dirty
-	Acts             Measure = "acts"              // of one kind of dirtier, whether they overlapped or not
-	FirstWrites      Measure = "first writes"      // to blocks that were a hole, unwritten or beyond the end
-	Extensions       Measure = "extensions"        // writes that ended past the end of the file
-	OnlineReads      Measure = "online reads"      // buffered reads of blocks just written
-	UnmappedBuffers  Measure = "buffers faulted"   // buffers that the kernel had to fault in
+	Writes          Measure = "writes"     // that were completed
+	Collisions      Measure = "collisions" // failed invalidations before a write, and after it where a probe counts those
+	InvalidationEIO Measure = "EIOs of failed invalidations at fsync"
+	Overlaps        Measure = "writes overlapped" // by one kind of dirtier, or by all that dirty
+	OverlapActs     Measure = "overlaps"          // acts that did it, of all that dirty
+	Acts            Measure = "acts"              // of one kind of dirtier, whether they overlapped or not
+	FirstWrites     Measure = "first writes"      // to blocks that were a hole, unwritten or beyond the end
+	Extensions      Measure = "extensions"        // writes that ended past the end of the file
+	OnlineReads     Measure = "online reads"      // buffered reads of blocks just written
+	UnmappedBuffers Measure = "buffers faulted"   // buffers that the kernel had to fault in
 )
 
 // Demand is a least value of a measure.
@@ -51,7 +51,7 @@ func (d Demand) Count(n uint64) string {
 // row, by any one of its demands.
 type Pressure [][]Demand
 
-// String reads "100 pre-write failures, else 1000 writes overlapped; and ...".
+// String reads "100 collisions, else 1000 writes overlapped; and ...".
 func (p Pressure) String() string {
 	var rows []string
 	for _, row := range p {
@@ -67,8 +67,8 @@ func (p Pressure) String() string {
 // Collide is the pressure of a run that names no scenario.
 func Collide() Pressure {
 	return Pressure{
-		{{Of: PreWriteFailures, Min: 100}, {Of: OverlapActs, Min: 1000}},
-		{{Of: PreWriteFailures, Min: 100}, {Of: Overlaps, Min: 50}},
+		{{Of: Collisions, Min: 100}, {Of: OverlapActs, Min: 1000}},
+		{{Of: Collisions, Min: 100}, {Of: Overlaps, Min: 50}},
 	}
 }
 
@@ -76,5 +76,5 @@ func Collide() Pressure {
 // them, and so many of these overlapped where collisions cannot be counted. A
 // scenario whose writes are slow overlaps few in a short run.
 func collide(writes, overlapped uint64) Pressure {
-	return Pressure{{{Of: Writes, Min: writes}}, {{Of: PreWriteFailures, Min: 100}, {Of: Overlaps, Min: overlapped}}}
+	return Pressure{{{Of: Writes, Min: writes}}, {{Of: Collisions, Min: 100}, {Of: Overlaps, Min: overlapped}}}
 }

@@ -73,7 +73,7 @@ func Scenarios() []Scenario {
 			Failed: "2.6.18 to 2.6.20: -EIO over -EIOCBQUEUED, the iocb was completed twice (65b8291c4000, 2.6.21); up to 2.6.26: -EIO and no write at all (6ccfa806a9cf, 2.6.27); " +
 				"6.14-rc: a dirty folio counted as dropped (4a9e23159fd3, fixed by 927289988068); xfstests generic/208",
 			Expects:  "no EIO in a completion without a device that failed; every failed invalidation as a buffered fallback or as EIO at fsync",
-			Pressure: Pressure{{{Of: PreWriteFailures, Min: 100}, {Of: InvalidationEIO, Min: 5}, {Of: Overlaps, Min: 50}}},
+			Pressure: Pressure{{{Of: Collisions, Min: 100}, {Of: InvalidationEIO, Min: 5}, {Of: Overlaps, Min: 50}}},
 			apply: func(c *Config) {
 				work(c, 1<<20, 16<<20, 4, "randwrite", Dirty{"write", 1}, Dirty{"fsync", 1})
 				c.Strategy.Pick = "oldest"
@@ -107,7 +107,7 @@ func Scenarios() []Scenario {
 			Failed: "ext4 before 5b3ff237bef4: an asynchronous write was completed before its extent was converted, and read back as zeros; " +
 				"e9e3bcecf44c: zeroing of one write over the data of another; xfstests generic/198, 239, 240, 446",
 			Expects:  "a word is zero, or of a write of this epoch: anything else is what the disk held before. ext3 has no unwritten extents: every first write of a block is a buffered fallback there",
-			Pressure: Pressure{{{Of: FirstWrites, Min: 300}}, {{Of: PreWriteFailures, Min: 100}, {Of: Overlaps, Min: 1000}}},
+			Pressure: Pressure{{{Of: FirstWrites, Min: 300}}, {{Of: Collisions, Min: 100}, {Of: Overlaps, Min: 1000}}},
 			apply: func(c *Config) {
 				work(c, 4<<10, 4<<20, 8, "randwrite", Dirty{"mmap", 1}, Dirty{"read", 1})
 				c.Layout = LayoutSparse
@@ -158,7 +158,7 @@ func Scenarios() []Scenario {
 			Failed: "ext4 before 1c9114f9c0f1: truncate freed blocks that direct I/O was still submitted to; " +
 				"before 266991b13890: truncate between a write and the conversion of its extent; xfstests generic/299",
 			Expects:  "a word may also be zero; nothing that was cut off comes back. Stores past the end are faults, and counted",
-			Pressure: Pressure{{{Of: Acts, Kind: "truncate", Min: 50}}, {{Of: PreWriteFailures, Min: 100}, {Of: Overlaps, Min: 100}}},
+			Pressure: Pressure{{{Of: Acts, Kind: "truncate", Min: 50}}, {{Of: Collisions, Min: 100}, {Of: Overlaps, Min: 100}}},
 			apply: func(c *Config) {
 				work(c, 4<<10, 1<<20, 8, "randwrite", Dirty{"mmap", 1}, Dirty{"truncate", 1})
 			},
@@ -207,7 +207,7 @@ func Scenarios() []Scenario {
 			Failed: "btrfs before 914ee295af41: pwrite from a mapping of the same page never came back (xfstests generic/248); " +
 				"gfs2 before b01b2d72da25, btrfs before 51bd9563b678 (5.16): deadlock in the fault (generic/647, 729)",
 			Expects:  "every write completes in full, with the bytes that the mapping held",
-			Pressure: Pressure{{{Of: UnmappedBuffers, Min: 300}}, {{Of: PreWriteFailures, Min: 100}, {Of: Overlaps, Min: 300}}},
+			Pressure: Pressure{{{Of: UnmappedBuffers, Min: 300}}, {{Of: Collisions, Min: 100}, {Of: Overlaps, Min: 300}}},
 			apply: func(c *Config) {
 				work(c, 4<<10, 512<<10, 4, "randwrite", Dirty{"mmap", 1})
 				c.Buffer = BufferSelfMmap

@@ -76,11 +76,11 @@ func TestScenarioRuns(t *testing.T) {
 }
 
 func TestPressureInWords(t *testing.T) {
-	p := Pressure{{{Of: Acts, Kind: "truncate", Min: 50}}, {{Of: PreWriteFailures, Min: 100}, {Of: Overlaps, Min: 1000}}}
-	if got, want := p.String(), "50 acts of truncate; and 100 pre-write failures, else 1000 writes overlapped"; got != want {
+	p := Pressure{{{Of: Acts, Kind: "truncate", Min: 50}}, {{Of: Collisions, Min: 100}, {Of: Overlaps, Min: 1000}}}
+	if got, want := p.String(), "50 acts of truncate; and 100 collisions, else 1000 writes overlapped"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if got, want := Collide().String(), "100 pre-write failures, else 1000 overlaps; and 100 pre-write failures, else 50 writes overlapped"; got != want {
+	if got, want := Collide().String(), "100 collisions, else 1000 overlaps; and 100 collisions, else 50 writes overlapped"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
