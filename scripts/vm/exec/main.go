@@ -92,6 +92,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	status := 0
 	if len(r.Ended) == 1 {
 		status = r.Ended[0].Status
+		if e := r.Ended[0].Error; e != "" {
+			fmt.Fprintf(stderr, "vm: kernel %s: %s: %s\n", k.Version, name, e)
+		}
 	}
 	if r.State != machine.Finished {
 		fmt.Fprintf(stderr, "vm: kernel %s: %s: %s\n%s\n", k.Version, r.State, r.Detail, tail(r.ConsoleText, 60))

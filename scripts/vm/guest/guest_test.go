@@ -130,3 +130,16 @@ func (i info) Mode() os.FileMode  { return 0o644 }
 func (i info) ModTime() time.Time { return i.when }
 func (i info) IsDir() bool        { return false }
 func (i info) Sys() any           { return nil }
+
+func TestWhatTheInitramfsBroughtIsNotHidden(t *testing.T) {
+	dir := t.TempDir()
+	if holds(dir) || holds(filepath.Join(dir, "none")) {
+		t.Error("an empty directory holds something")
+	}
+	if err := os.Mkdir(filepath.Join(dir, "repository"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if !holds(dir) {
+		t.Error("a directory with a repository in it holds nothing")
+	}
+}

@@ -126,6 +126,9 @@ func mountSystem() {
 		{"tracefs", "/sys/kernel/tracing", "tracefs"}, {"debugfs", "/sys/kernel/debug", "debugfs"},
 	} {
 		os.MkdirAll(m.dir, 0o755)
+		if m.typ == "tmpfs" && holds(m.dir) {
+			continue
+		}
 		if err := unix.Mount(m.src, m.dir, m.typ, 0, ""); err != nil {
 			fmt.Printf("guest: mount -t %s %s: %v\n", m.typ, m.dir, err)
 		}
@@ -142,6 +145,13 @@ func mountSystem() {
 		k, v, _ := strings.Cut(kv, "=")
 		os.Setenv(k, v)
 	}
+}
+
+// holds says whether the initramfs brought something there that a mount would
+// hide: the repository may lie in /tmp.
+func holds(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	return err == nil && len(entries) > 0
 }
 
 // link is the second serial port: program output and frames.
