@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"diostress/internal/harness"
 	"diostress/internal/need"
 	"diostress/internal/oracle"
 	"diostress/internal/plan"
@@ -125,7 +126,9 @@ func TestLostIsStuck(t *testing.T) {
 // the kernel's.
 func TestEngineErrorIsBroken(t *testing.T) {
 	need.Alone(t)
-	o := judged(t, setup(t, config(), t.TempDir(), enginetest.Fake(enginetest.Script{Rules: []enginetest.Rule{{Op: 100, Do: enginetest.SubmitError}}}), nil))
+	o := decided(t, config(), func(c plan.Config) harness.Setup {
+		return setup(t, c, t.TempDir(), enginetest.Fake(enginetest.Script{Rules: []enginetest.Rule{{Op: 100, Do: enginetest.SubmitError}}}), nil)
+	})
 	if o.Verdict != verdict.Broken || len(o.Findings) > 0 {
 		t.Errorf("%v: %s, broken rules %v", o.Verdict, o.Reason, brokenRules(o))
 	}

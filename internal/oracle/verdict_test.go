@@ -73,8 +73,14 @@ func TestAdequacy(t *testing.T) {
 	}{
 		{"collisions", func(x *history) { x.t.Trace.PreWrite.N, x.t.Overlaps = 100, 0 }, true},
 		{"collisions after the write", func(x *history) { x.t.Trace.PreWrite.N, x.t.Trace.PostWrite.N, x.t.Overlaps = 50, 50, 0 }, true},
-		{"overlaps", func(x *history) { x.t.Trace.PreWrite.N, x.t.Trace.PostWrite.N, x.t.Overlaps = 99, 0, 1000; writes(x, 1000) }, true},
-		{"overlaps of few writes", func(x *history) { x.t.Trace.PreWrite.N, x.t.Trace.PostWrite.N, x.t.Overlaps = 99, 0, 8e6; writes(x, 49) }, false},
+		{"overlaps", func(x *history) {
+			x.t.Trace.PreWrite.N, x.t.Trace.PostWrite.N, x.t.Overlaps = 99, 0, 1000
+			writes(x, 1000)
+		}, true},
+		{"overlaps of few writes", func(x *history) {
+			x.t.Trace.PreWrite.N, x.t.Trace.PostWrite.N, x.t.Overlaps = 99, 0, 8e6
+			writes(x, 49)
+		}, false},
 		{"overlaps that met few writes", func(x *history) {
 			x.t.Trace.PreWrite.N, x.t.Trace.PostWrite.N, x.t.Overlaps, x.t.Targets = 99, 0, 8e6, 49
 			writes(x, 5000)
@@ -87,7 +93,10 @@ func TestAdequacy(t *testing.T) {
 			x.t.Trace.PreWrite.N, x.t.Trace.PostWrite.N, x.t.Overlaps, x.t.Targets = 99, 0, 8e6, 8e6
 			writes(x, 49)
 		}, false},
-		{"neither", func(x *history) { x.t.Trace.PreWrite.N, x.t.Trace.PostWrite.N, x.t.Overlaps = 99, 0, 999; writes(x, 5000) }, false},
+		{"neither", func(x *history) {
+			x.t.Trace.PreWrite.N, x.t.Trace.PostWrite.N, x.t.Overlaps = 99, 0, 999
+			writes(x, 5000)
+		}, false},
 		{"not counted, overlaps", func(x *history) { x.t.Trace.PreWrite = ledger.TraceCount{}; x.t.Overlaps = 1000; writes(x, 1000) }, true},
 		{"not counted, too few overlaps", func(x *history) { x.t.Trace.PreWrite = ledger.TraceCount{}; x.t.Overlaps = 999; writes(x, 5000) }, false},
 		{"the events were writeback errors", func(x *history) { x.t.Trace.SetWBErr.N, x.t.Overlaps = 7, 10 }, false},

@@ -166,7 +166,16 @@ func TestDirectoryWhoseDirectIOIsALie(t *testing.T) {
 		must(t, b.Close())
 		must(t, outer.Close())
 	}
-	memory := open(t, Spec{Directory: ownTmpfs(t, "tmpfs", "size=8m")})
+	dir := ownTmpfs(t, "tmpfs", "size=8m")
+	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_DIRECT, 0o600)
+	if err == unix.EINVAL { // tmpfs up to 6.5, mm/shmem.c
+		_, err := Open(t.Context(), Spec{Directory: dir})
+		wants(t, err, "unsupported", "refuses O_DIRECT")
+		return
+	}
+	must(t, err)
+	must(t, unix.Close(fd))
+	memory := open(t, Spec{Directory: dir})
 	if i := memory.Info(); !strings.HasPrefix(i.DirectIO, "no: ") {
 		t.Errorf("direct I/O on a tmpfs: %+v", i)
 	}

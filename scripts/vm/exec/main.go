@@ -5,7 +5,7 @@
 // directory of the package. Output is streamed, the exit status passed on.
 //
 // It judges nothing. Environment: DIOSTRESS_VM_KERNEL (a series, bzImage or
-// .deb; 6.1 if empty), DIOSTRESS_VM_TIMEOUT (seconds, 300), DIOSTRESS_VM_KEEP
+// .deb; 6.1 if empty), DIOSTRESS_VM_TIMEOUT (seconds, 1500), DIOSTRESS_VM_KEEP
 // (a directory for the console logs).
 package main
 
@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -46,7 +47,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 		return machine.ExitBroken
 	}
-	timeout := 300
+	timeout := 1500 // emulation is ten times slower
 	if s := os.Getenv("DIOSTRESS_VM_TIMEOUT"); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 1 {
@@ -77,7 +78,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		Modules: available(ctx, k, "loop"),
 		// A temporary directory that knows O_DIRECT; tmpfs learnt it in 6.6.
 		Disks:    []lab.Disk{{Serial: "tmp", Format: "ext4", Size: 1 << 30, Mount: &wire.Mount{Dir: "/var/tmp"}}},
-		Programs: append(lab.FSTools(), lab.Program{Host: args[0], Guest: "/bin/" + name}),
+		Programs: slices.Concat(lab.FSTools(), lab.TestTools(), []lab.Program{{Host: args[0], Guest: "/bin/" + name}}),
 		Commands: []wire.Command{{
 			Name: name, Argv: append([]string{"/bin/" + name}, args[1:]...), Dir: dir, Env: append(passed(os.Environ()), "TMPDIR=/var/tmp"), TimeoutSec: timeout,
 		}},

@@ -25,6 +25,16 @@ func FSTools() []Program {
 	return []Program{{"mke2fs", "/sbin/mke2fs"}, {"e2fsck", "/sbin/e2fsck"}}
 }
 
+// TestTools are the programs that the tests call, of those the host has.
+func TestTools() (out []Program) {
+	for _, name := range []string{"sh", "cat", "chmod", "cp", "dd", "kill", "losetup", "mkdir", "mkfs.ext4", "mkswap", "mount", "rm", "sleep", "truncate", "umount", "uname"} {
+		if _, err := lookup(name); err == nil {
+			out = append(out, Program{name, "/bin/" + name})
+		}
+	}
+	return out
+}
+
 // Target is a disk and the arguments that make dioStress work on it.
 type Target struct {
 	Disk    Disk
