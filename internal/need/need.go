@@ -1,7 +1,7 @@
 // Package need holds what a test demands of the machine it runs on, so that
 // every skip has a name, a reason and a way to be turned into a failure.
 //
-// Only tests import it. It never skips on a guess: the caller brings a probe's
+// Only tests, and what runs them, import it. It never skips on a guess: the caller brings a probe's
 // conclusive answer.
 package need
 
@@ -30,11 +30,12 @@ const (
 	Module      = "module"    // a kernel module or a driver that is not built in
 	VM          = "vm"
 	Browser     = "browser"
+	Speed       = "speed" // a processor that is not emulated
 )
 
 // Names returns every name, in the order of their declaration.
 func Names() []string {
-	return []string{Root, IOUring, LibAIO, Psync, ODirect, Tracepoints, Cachestat, Tool, Module, VM, Browser}
+	return []string{Root, IOUring, LibAIO, Psync, ODirect, Tracepoints, Cachestat, Tool, Module, VM, Browser, Speed}
 }
 
 const (
@@ -101,6 +102,13 @@ func RootUser(t testing.TB) {
 		Skip(t, Root, "not root")
 	}
 }
+
+// EmulatedVar is the environment variable that says, if it is not empty, that
+// the processor is emulated, ten times slower than others.
+const EmulatedVar = "DIOSTRESS_EMULATED"
+
+// Emulated says whether the test runs on an emulated processor.
+func Emulated() bool { return os.Getenv(EmulatedVar) != "" }
 
 // Alone holds a machine-wide lock until the test ends. Loop devices, AIO
 // contexts and kernel-wide counters are shared by every process, so tests that

@@ -42,7 +42,7 @@ test-vm: vm-packages-boot
 	@CGO_ENABLED=0 go build -o $(VMBIN)/exec ./scripts/vm/exec
 	@failed=; for k in $(VMTESTKERNELS); do \
 		echo "== kernel $$k"; \
-		DIOSTRESS_VM_KERNEL=$$k CGO_ENABLED=0 go test -count=1 -p 2 -timeout 40m -exec "$(CURDIR)/$(VMBIN)/exec" $(VMTESTS) || failed="$$failed $$k"; \
+		set -o pipefail; DIOSTRESS_VM_KERNEL=$$k CGO_ENABLED=0 go test -json -count=1 -p 2 -timeout 40m -exec "$(CURDIR)/$(VMBIN)/exec" $(VMTESTS) | go run ./scripts/testsum || failed="$$failed $$k"; \
 	done; [ -z "$$failed" ] || { echo "failed on:$$failed"; exit 1; }
 
 # Broken kernels; writes docs/track-record.md. The first time it builds a kernel: minutes.

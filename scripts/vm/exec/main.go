@@ -22,6 +22,7 @@ import (
 	"syscall"
 	"time"
 
+	"diostress/internal/need"
 	"diostress/scripts/vm/kernels"
 	"diostress/scripts/vm/lab"
 	"diostress/scripts/vm/machine"
@@ -73,6 +74,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return fail(err)
 	}
 	name := filepath.Base(args[0])
+	env := append(passed(os.Environ()), "TMPDIR=/var/tmp")
+	if l.Accel == machine.TCG {
+		env = append(env, need.EmulatedVar+"=1")
+	}
 	b := lab.Boot{
 		Kernel: k, Tree: true, Raw: true, MemoryMB: 2048, Lenient: true,
 		Modules: available(ctx, k, "loop"),
@@ -80,7 +85,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		Disks:    []lab.Disk{{Serial: "tmp", Format: "ext4", Size: 1 << 30, Mount: &wire.Mount{Dir: "/var/tmp"}}},
 		Programs: slices.Concat(lab.FSTools(), lab.TestTools(), []lab.Program{{Host: args[0], Guest: "/bin/" + name}}),
 		Commands: []wire.Command{{
-			Name: name, Argv: append([]string{"/bin/" + name}, args[1:]...), Dir: dir, Env: append(passed(os.Environ()), "TMPDIR=/var/tmp"), TimeoutSec: timeout,
+			Name: name, Argv: append([]string{"/bin/" + name}, args[1:]...), Dir: dir, Env: env, TimeoutSec: timeout,
 		}},
 	}
 	if keep := os.Getenv("DIOSTRESS_VM_KEEP"); keep != "" {
