@@ -49,6 +49,9 @@ type Case struct {
 	// Deadly kernels get a boot for every run, and no poisoning of freed memory:
 	// what corrupts memory would end the machine before a rule could speak.
 	Deadly bool
+	// Alone: no other machine runs meanwhile. The fault is a race of processors,
+	// which emulated ones only lose while both of them run.
+	Alone bool
 	// Own: the kernel of `make vm-kernel`.
 	Own bool
 }

@@ -73,7 +73,7 @@ func bug2007() []Case {
 			// one is dirty again before the submission has looked at the last, and
 			// I/Os slow enough to be under way then.
 			Name: "2007-kernel", About: "the code of 2.6.20 in a kernel of 6.1, no injector: mmap dirtiers on a slow disk", Own: true,
-			Expect: dies, Deadly: true, WriteIOPS: 1500,
+			Expect: dies, Deadly: true, Alone: true, WriteIOPS: 1500,
 			Args: []string{"--bs", "64k", "--size", "2m", "--iodepth", "8", "--dirty", "mmap=2", "--stuck-timeout", "4s",
 				"--dirty-words", "32", "--runtime", "9", "--dirty-hold", "0", "--dirty-from", "0", "--dirty-redirty", "0"},
 		},

@@ -177,8 +177,16 @@ func (rec *record) runAll(ctx context.Context, cases []faults.Case, benches []*b
 	}
 	slots := make(chan struct{}, jobs)
 	var wg sync.WaitGroup
+	var alone sync.RWMutex // held for writing by a case that runs beside no other
 	for _, j := range todo {
 		wg.Go(func() {
+			if j.c.Alone {
+				alone.Lock()
+				defer alone.Unlock()
+			} else {
+				alone.RLock()
+				defer alone.RUnlock()
+			}
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			if ctx.Err() != nil {
