@@ -37,7 +37,7 @@ const (
 // kernel expects before anything is mounted.
 func New() *Archive {
 	a := &Archive{members: map[string]member{}}
-	for _, d := range []string{"/dev", "/proc", "/sys", "/tmp", "/mnt", "/out", "/root"} {
+	for _, d := range []string{"/dev", "/proc", "/sys", "/tmp", "/mnt", "/out", "/root", "/usr", "/usr/sbin", "/usr/local", "/usr/local/sbin"} {
 		a.Dir(d)
 	}
 	a.Device("/dev/console", 5, 1)

@@ -27,7 +27,7 @@ func FSTools() []Program {
 
 // TestTools are the programs that the tests call, of those the host has.
 func TestTools() (out []Program) {
-	for _, name := range []string{"sh", "cat", "chmod", "cp", "dd", "kill", "losetup", "mkdir", "mkfs.ext4", "mkswap", "mount", "rm", "sleep", "truncate", "umount", "uname"} {
+	for _, name := range []string{"sh", "cat", "chmod", "cp", "dd", "kill", "losetup", "mkdir", "mkfs.ext4", "mkswap", "mount", "mv", "rm", "sleep", "truncate", "umount", "uname"} {
 		if _, err := lookup(name); err == nil {
 			out = append(out, Program{name, "/bin/" + name})
 		}
