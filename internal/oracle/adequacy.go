@@ -62,15 +62,19 @@ func (j *Judge) measure(d plan.Demand) (n uint64, known bool) {
 // if none could be.
 func (j *Judge) counted() (n uint64, known bool) {
 	pre, post := j.t.Trace.PreWrite, j.t.Trace.PostWrite
-	// Where writeback errors fire the same event, they are no collisions.
-	if tainted := j.contract.AlsoTraced && j.t.Trace.SetWBErr.N > 0; pre.Known && !tainted {
+	if pre.Known && !j.mixed() {
 		n, known = pre.N, true
 	}
-	if post.Known {
+	// The probe counts the whole machine's: beside others they are not this run's.
+	if post.Known && j.h.Facts.SoleDirect {
 		n, known = n+post.N, true
 	}
 	return n, known
 }
+
+// mixed says whether the event of pre-write failures also fired for writeback
+// errors, which are no collisions.
+func (j *Judge) mixed() bool { return j.contract.AlsoTraced && j.t.Trace.SetWBErr.N > 0 }
 
 // overlapped returns how many writes the acts of a kind overlapped, at most.
 // Targets is 0 where nobody counted; it counts acts beside a write too, and a

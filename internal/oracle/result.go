@@ -65,7 +65,7 @@ func (j *Judge) run(i int, v verdict.Verdict) verdict.Run {
 func (j *Judge) collisions(i int) (c verdict.Collisions) {
 	s := &j.t.Jobs[i]
 	c.PreWrite = count(s.PreWrite)
-	if j.contract.AlsoTraced && j.t.Trace.SetWBErr.N > 0 && s.PreWrite.Known {
+	if j.mixed() && s.PreWrite.Known {
 		c.PreWrite.Source += ", which fires for writeback errors too, and there were some"
 	}
 	c.PostWrite = j.postWrite(i)

@@ -15,7 +15,7 @@ type Measure string
 // such.
 const (
 	Writes          Measure = "writes"     // that were completed
-	Collisions      Measure = "collisions" // failed invalidations before a write, and after it where a probe counts those
+	Collisions      Measure = "collisions" // failed invalidations before a write, and after it where a probe counts this run's alone
 	InvalidationEIO Measure = "EIOs of failed invalidations at fsync"
 	Overlaps        Measure = "writes overlapped" // by one kind of dirtier, or by all that dirty
 	OverlapActs     Measure = "overlaps"          // acts that did it, of all that dirty
