@@ -168,12 +168,12 @@ type Disk struct {
 	Format    string // name of a disk.Format; "" leaves it blank
 	Size      int64  // bytes
 	WriteIOPS int
-	Layer     *wire.Layer // needs dm-flakey among the modules
 	// FailData puts a layer over the disk that an act can make fail for file
-	// data alone: a format with packed metadata, one block group (128 MiB).
+	// data alone: a format with packed metadata, one block group (128 MiB). It
+	// needs dm-flakey among the modules.
 	FailData bool
-	// FailBlocks makes writes to some blocks of the file data fail once the guest
-	// has zeroed the end of the disk; the same format.
+	// FailBlocks makes writes to some blocks of the file data fail between two
+	// zeroings of the end of the disk by the guest; the same format.
 	FailBlocks bool
 	Mount      *wire.Mount // Serial and FSType are filled in
 }

@@ -107,7 +107,9 @@ const forDirectories = 64 << 10
 func (l *Lab) disks(ctx context.Context, b Boot, work string, spec *wire.Spec) ([]machine.Disk, error) {
 	var out []machine.Disk
 	for _, d := range b.Disks {
-		path, rules := filepath.Join(work, d.Serial+".img"), ""
+		path := filepath.Join(work, d.Serial+".img")
+		var layer *wire.Layer
+		rules := ""
 		if d.Format == "" {
 			if err := disk.Blank(path, d.Size); err != nil {
 				return nil, err
@@ -127,7 +129,7 @@ func (l *Lab) disks(ctx context.Context, b Boot, work string, spec *wire.Spec) (
 				}
 				start += forDirectories
 				if d.FailData {
-					d.Layer = &wire.Layer{FailFrom: uint64(start) / 512}
+					layer = &wire.Layer{FailFrom: uint64(start) / 512}
 				}
 				if d.FailBlocks {
 					rules = path + ".rules"
@@ -142,7 +144,7 @@ func (l *Lab) disks(ctx context.Context, b Boot, work string, spec *wire.Spec) (
 				spec.Mounts = append(spec.Mounts, m)
 			}
 		}
-		spec.Disks = append(spec.Disks, wire.Disk{Serial: d.Serial, Layer: d.Layer})
+		spec.Disks = append(spec.Disks, wire.Disk{Serial: d.Serial, Layer: layer})
 		out = append(out, machine.Disk{Serial: d.Serial, Path: path, WriteIOPS: d.WriteIOPS, Rules: rules})
 	}
 	return out, nil

@@ -114,7 +114,6 @@ func (b *bench) cells(c *faults.Case, g group) (cells []trial.Cell) {
 			if c.Deadly {
 				cell.Timeout = deadTimeout
 			}
-			serial := fmt.Sprintf("c%d", len(cells))
 			switch {
 			case c.Module != "":
 				for _, p := range []string{"calls", "bent", "failed", "missed"} {
@@ -132,19 +131,19 @@ func (b *bench) cells(c *faults.Case, g group) (cells []trial.Cell) {
 			case c.Blkdebug:
 				cell.FailBlocks = true
 				for _, at := range []int{800, 4200} { // on, off
-					cell.Acts = append(cell.Acts, wire.Act{OnLog: marker, AfterMS: at, ZeroOut: serial})
+					cell.Acts = append(cell.Acts, wire.Act{OnLog: marker, AfterMS: at, ZeroOut: trial.Disk})
 				}
 			case c.Flakey:
 				cell.FailData = true
 				// More than once: a time may be one of reading back.
 				for _, at := range []int{800, 2200, 3600} {
-					cell.Acts = append(cell.Acts, wire.Act{OnLog: marker, AfterMS: at, Fail: serial, ForMS: 700})
+					cell.Acts = append(cell.Acts, wire.Act{OnLog: marker, AfterMS: at, Fail: trial.Disk, ForMS: 700})
 				}
 			}
 			if i == len(g.engines)-1 {
 				dir := "/mnt/g208-" + fs
 				if cell.Host {
-					dir = "/mnt/DISK"
+					dir = "/mnt/" + trial.Disk
 				}
 				cell.After = []wire.Command{b.g208Command(c, dir)}
 			}
@@ -171,9 +170,9 @@ func (b *bench) g208Command(c *faults.Case, dir string) wire.Command {
 	case c.Own:
 		cmd.Acts = []wire.Act{{Path: "/sys/module/ext4/parameters/bug2007", Value: "1"}}
 	case c.Blkdebug:
-		cmd.Acts = []wire.Act{{AfterMS: 1500, ZeroOut: "DISK"}}
+		cmd.Acts = []wire.Act{{AfterMS: 1500, ZeroOut: trial.Disk}}
 	case c.Flakey:
-		cmd.Acts = []wire.Act{{AfterMS: 1500, Fail: "DISK", ForMS: 1500}}
+		cmd.Acts = []wire.Act{{AfterMS: 1500, Fail: trial.Disk, ForMS: 1500}}
 	}
 	return cmd
 }

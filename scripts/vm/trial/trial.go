@@ -29,18 +29,19 @@ type Cell struct {
 	Format    string // a disk format, "ext4-1k"
 	Host      bool   // format and mount outside of dioStress
 	WriteIOPS int
-	Layer     *wire.Layer
 	// FailData and FailBlocks make the disk one whose file data an act can make
 	// fail, all of it or some blocks; with Host.
 	FailData, FailBlocks bool
 	Args                 []string       // of dioStress, besides engine and place
-	Acts                 []wire.Act     // while it runs
+	Acts                 []wire.Act     // while it runs, on Disk
 	Reports              []string       // guest files whose text is wanted afterwards
-	After                []wire.Command // run once the cell has ended; DISK in their arguments is its disk's serial number
+	After                []wire.Command // run once the cell has ended; Disk may be in arguments and acts
 	Timeout              int            // seconds in the guest
 }
 
-const diskMark = "DISK"
+// Disk stands for the serial number of a cell's disk in what is said of it: the
+// boot gives it one.
+const Disk = "DISK"
 
 // Setup is what all cells of a call have in common.
 type Setup struct {
@@ -194,21 +195,27 @@ func (c *Cell) enter(b *lab.Boot, index int) error {
 	argv := slices.Concat([]string{lab.GuestProgram, "--ioengine", c.Engine}, t.Args, c.Args,
 		[]string{"--output", c.reportPath(), "--output-format", "json"})
 	b.Commands = append(b.Commands, wire.Command{
-		Name: c.Name, Argv: argv, Dir: "/root", TimeoutSec: c.Timeout, DoneFile: c.reportPath(), Acts: c.Acts, Report: c.Reports,
+		Name: c.Name, Argv: argv, Dir: "/root", TimeoutSec: c.Timeout, DoneFile: c.reportPath(), Acts: on(serial, c.Acts), Report: c.Reports,
 	})
 	for _, a := range c.After {
 		a.Name = c.Name + "-" + a.Name
-		a.Argv, a.Acts = slices.Clone(a.Argv), slices.Clone(a.Acts)
+		a.Argv, a.Acts = slices.Clone(a.Argv), on(serial, a.Acts)
 		for i := range a.Argv {
-			a.Argv[i] = strings.ReplaceAll(a.Argv[i], diskMark, serial)
-		}
-		for i := range a.Acts {
-			a.Acts[i].Fail = strings.ReplaceAll(a.Acts[i].Fail, diskMark, serial)
-			a.Acts[i].ZeroOut = strings.ReplaceAll(a.Acts[i].ZeroOut, diskMark, serial)
+			a.Argv[i] = strings.ReplaceAll(a.Argv[i], Disk, serial)
 		}
 		b.Commands = append(b.Commands, a)
 	}
 	return nil
+}
+
+// on are the acts of a cell that has this disk: it may get another in a new boot.
+func on(serial string, acts []wire.Act) []wire.Act {
+	acts = slices.Clone(acts)
+	for i := range acts {
+		acts[i].Fail = strings.ReplaceAll(acts[i].Fail, Disk, serial)
+		acts[i].ZeroOut = strings.ReplaceAll(acts[i].ZeroOut, Disk, serial)
+	}
+	return acts
 }
 
 func (c *Cell) reportPath() string { return wire.OutDir + "/" + c.Name + ".json" }

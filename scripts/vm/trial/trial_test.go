@@ -70,6 +70,7 @@ func TestCellsEnterABoot(t *testing.T) {
 	cells := []Cell{
 		{Name: "one", Engine: "libaio", Format: "ext3-1k", WriteIOPS: 9, Args: []string{"--runtime", "1"}, Timeout: 5},
 		{Name: "two", Engine: "io_uring", Format: "ext4-packed", Host: true, FailData: true,
+			Acts:  []wire.Act{{ZeroOut: "DISK"}},
 			After: []wire.Command{{Name: "x", Argv: []string{"p", "/mnt/DISK"}, Acts: []wire.Act{{Fail: "DISK"}}}}},
 	}
 	for i := range cells {
@@ -92,8 +93,11 @@ func TestCellsEnterABoot(t *testing.T) {
 	if b.Disks[0].WriteIOPS != 9 || b.Disks[0].Serial != "c0" || !b.Disks[1].FailData || b.Disks[1].Mount.Dir != "/mnt/c1" {
 		t.Errorf("disks %+v", b.Disks)
 	}
+	if b.Commands[1].Acts[0].ZeroOut != "c1" || cells[1].Acts[0].ZeroOut != "DISK" {
+		t.Errorf("acts %+v, in the cell %+v", b.Commands[1].Acts, cells[1].Acts)
+	}
 	if b.Commands[2].Acts[0].Fail != "c1" || cells[1].After[0].Acts[0].Fail != "DISK" {
-		t.Errorf("acts %+v", b.Commands[2].Acts)
+		t.Errorf("acts after it %+v, in the cell %+v", b.Commands[2].Acts, cells[1].After[0].Acts)
 	}
 	if err := (&Cell{Format: "ntfs"}).enter(&b, 2); err == nil {
 		t.Error("an unknown file system was taken")
