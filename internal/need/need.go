@@ -1,8 +1,8 @@
 // Package need holds what a test demands of the machine it runs on, so that
 // every skip has a name, a reason and a way to be turned into a failure.
 //
-// Only tests, and what runs them, import it. It never skips on a guess: the caller brings a probe's
-// conclusive answer.
+// Only tests, and what runs them, import it. It never skips on a guess: the
+// caller brings a probe's conclusive answer.
 package need
 
 import (

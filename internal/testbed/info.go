@@ -85,8 +85,8 @@ func joinOptions(mount, super string) string {
 func (b *Bed) probeFile(i *Info, m mount) error {
 	path := filepath.Join(b.dir, "probe")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	lacks := errors.Is(err, unix.ENOPKG) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOENT) && b.plan.config == "encrypt"
-	if lacks {
+	// Below encrypt, a hash that the kernel has no code for comes out as ENOENT.
+	if errors.Is(err, unix.ENOPKG) || errors.Is(err, unix.EOPNOTSUPP) || b.plan.config == "encrypt" && errors.Is(err, unix.ENOENT) {
 		return unsupported("no file can be made in %s (%s): %w: the kernel lacks a cipher?", b.dir, b.plan.config, err)
 	}
 	if err != nil {
