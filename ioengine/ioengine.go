@@ -82,7 +82,6 @@ type Options struct {
 	RegisterFiles bool     // io_uring: register Files
 	ForceAsync    bool     // io_uring: IOSQE_ASYNC, no attempt to issue without blocking: a worker of the kernel takes every request
 	UringFlags    []string // names of UringFlagNames
-	WorkerCPUs    []int    // io_uring: CPUs 0..1023 for the kernel's workers to run on, where it can be told (since 5.14); nil: any
 	SQPollIdle    time.Duration
 }
 

@@ -84,6 +84,10 @@ func (d *dirtier) store(a *aim) {
 // storeAndSee is store, and counts where it matters whether it made the page
 // dirty anew.
 func (d *dirtier) storeAndSee(a *aim) {
+	if d.watches(a) {
+		d.strike(a)
+		return
+	}
 	if a.freed == nil || d.how.Redirty == 0 || a.freed.token != a.target.token {
 		d.store(a)
 		return

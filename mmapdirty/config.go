@@ -96,8 +96,13 @@ type Strategy struct {
 	// StopAfterDirty makes a dirtier wait, after one visit, until that write
 	// has ended. Stay is then without effect.
 	StopAfterDirty bool
-	// From and Redirty bound what a dirtier does to a write that it has let go
-	// (Table.Hold). It touches it again no sooner than From after that: before,
+	// Watch makes an Mmap dirtier ask cachestat(2) for the pages of a write that
+	// it has let go (Table.BeginHeld), and store to them once, so long after they
+	// are seen to be under writeback; 0 for not, and without effect where the
+	// kernel cannot tell (canWatch). From and Redirty are then not asked.
+	Watch time.Duration
+	// From and Redirty bound what a dirtier does to a write that it has let go.
+	// It touches it again no sooner than From after that: before,
 	// its pages are likely to be dirty still. And an Mmap one leaves it alone
 	// once so many of its stores have had a page fault, each of which made a page
 	// dirty anew: what comes then comes too late, and a page that is mapped has
@@ -174,8 +179,8 @@ func (s Strategy) check() error {
 		return fmt.Errorf("Strategy.Words %d: want 1..4096 (begin with DefaultStrategy)", s.Words)
 	case s.Stay < 1:
 		return fmt.Errorf("Strategy.Stay %d: want at least 1 (begin with DefaultStrategy)", s.Stay)
-	case s.From < 0 || s.Redirty < 0:
-		return fmt.Errorf("Strategy.From %v, Redirty %d: want 0 or more", s.From, s.Redirty)
+	case s.Watch < 0 || s.From < 0 || s.Redirty < 0:
+		return fmt.Errorf("Strategy.Watch %v, From %v, Redirty %d: want 0 or more", s.Watch, s.From, s.Redirty)
 	case s.YieldEvery < 0:
 		return fmt.Errorf("Strategy.YieldEvery %d: want 0 or more", s.YieldEvery)
 	case s.Spin < 0 || s.Yields < 0:

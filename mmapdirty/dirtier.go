@@ -16,31 +16,33 @@ import (
 // dirtier is one thread. Everything but the atomics and channels belongs to it
 // alone once it runs.
 type dirtier struct {
-	g       *Group
-	id      int
-	kind    Kind
-	set     int
-	nth     int // within its set
-	place   Place
-	how     Strategy
-	files   []handle // by file index; closed ones are not for this dirtier
-	buf     []byte   // mmap memory for Write and Read
-	count   *counters
-	rnd     uint64
-	gen     uint64
-	looks   uint64
-	visits  int       // since the last sched_yield
-	idle    int       // looks in vain since the last act
-	last    visited   // the write that was overlapped last
-	freed   [][]freed // by table and slot; nil without Strategy.From and Redirty
-	faults  int64     // page faults of the thread so far
-	advice  int       // next of the madvise cycle
-	past    bool      // Fallocate: the next act is past the end of the write
-	mapSink uint64    // keeps loads from being dead
-	page    int64     // bytes
-	ready   chan error
-	done    chan struct{}
-	exitErr error // valid once done is closed
+	g        *Group
+	id       int
+	kind     Kind
+	set      int
+	nth      int // within its set
+	place    Place
+	how      Strategy
+	files    []handle // by file index; closed ones are not for this dirtier
+	buf      []byte   // mmap memory for Write and Read
+	count    *counters
+	rnd      uint64
+	gen      uint64
+	looks    uint64
+	visits   int       // since the last sched_yield
+	idle     int       // looks in vain since the last act
+	last     visited   // the write that was overlapped last
+	freed    [][]freed // by table and slot; nil without Strategy.From, Redirty and Watch
+	faults   int64     // page faults of the thread so far
+	watching bool      // Strategy.Watch, and this kernel can
+	watcher  watcher
+	advice   int    // next of the madvise cycle
+	past     bool   // Fallocate: the next act is past the end of the write
+	mapSink  uint64 // keeps loads from being dead
+	page     int64  // bytes
+	ready    chan error
+	done     chan struct{}
+	exitErr  error // valid once done is closed
 
 	tid    atomic.Int32
 	parked atomic.Bool
@@ -56,6 +58,7 @@ type freed struct {
 	token  uint64
 	at     time.Duration // when, since the group's start
 	faults int           // stores since then that had a page fault
+	done   bool          // struck, or too late to
 }
 
 // faultTime is how long a store takes at least that had to ask the kernel for
@@ -71,7 +74,7 @@ type aim struct {
 	off    int64
 	len    int
 	held   bool   // the write waits for this act
-	freed  *freed // of its slot; nil without Strategy.From and Redirty
+	freed  *freed // of its slot; nil without Strategy.From, Redirty and Watch
 }
 
 func newDirtier(g *Group, k Kind, set, nth int) *dirtier {
@@ -89,7 +92,7 @@ func newDirtier(g *Group, k Kind, set, nth int) *dirtier {
 		ready: make(chan error, 1),
 		done:  make(chan struct{}),
 	}
-	if d.how.From > 0 || d.how.Redirty > 0 {
+	if d.how.From > 0 || d.how.Redirty > 0 || d.how.Watch > 0 {
 		for _, t := range g.cfg.Tables {
 			d.freed = append(d.freed, make([]freed, t.Slots()))
 		}
@@ -115,6 +118,7 @@ func (d *dirtier) openFiles() error {
 		}
 		d.files[i] = h
 		d.g.descs = append(d.g.descs, Description{ID: desc, Writer: d.id, File: i})
+		d.watching = d.kind == Mmap && d.how.Watch > 0 && canWatch(h.fd) == nil
 	}
 	return nil
 }
@@ -159,9 +163,6 @@ func (d *dirtier) main() {
 	}
 }
 
-// pinnedNice is the nice value of a dirtier with CPUs of its own.
-const pinnedNice = -10
-
 func (d *dirtier) setUpThread() error {
 	debug.SetPanicOnFault(true)
 	// The kernel cuts names at 15 bytes.
@@ -174,11 +175,8 @@ func (d *dirtier) setUpThread() error {
 		return fmt.Errorf("set timer slack: %w", err)
 	}
 	if len(d.how.CPUs) > 0 {
-		cpu := d.how.CPUs[d.nth%len(d.how.CPUs)]
-		var set unix.CPUSet
-		set.Set(cpu)
-		if err := unix.SchedSetaffinity(0, &set); err != nil {
-			return fmt.Errorf("pin thread to CPU %d of Strategy.CPUs: %w", cpu, err)
+		if err := d.pin(0, d.how.CPUs); err != nil {
+			return err
 		}
 		// So much weight makes a CPU look busy to the scheduler, which then wakes
 		// the kernel's workers where they are called from. It takes privilege, and

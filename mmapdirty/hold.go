@@ -8,9 +8,13 @@ import "time"
 // held back, between Begin and its submission, until a dirtier has been there.
 // Such an act is no overlap: nothing is in flight yet.
 
-// Hold marks a slot, right after its Begin, as one that waits to be
-// dirtied.
-func (t *Table) Hold(slot int) { t.held[slot>>6].Or(1 << (slot & 63)) }
+// BeginHeld is Begin for a write that waits to be dirtied. The mark comes first:
+// a dirtier that saw the write without it would take it for one in flight. The
+// slot must have ended.
+func (t *Table) BeginHeld(slot, file int, off int64, length int) {
+	t.held[slot>>6].Or(1 << (slot & 63))
+	t.Begin(slot, file, off, length)
+}
 
 // Await returns once every slot that was held has been dirtied, or limit has
 // passed; none is held then. It is called by the thread that submits, and takes
@@ -53,6 +57,8 @@ func (t *Table) holding() bool {
 	}
 	return false
 }
+
+func (t *Table) isHeld(slot int) bool { return t.held[slot>>6].Load()&(1<<(slot&63)) != 0 }
 
 // pickHeld returns a write that waits to be dirtied.
 func (t *Table) pickHeld(random uint64) (found Target, ok bool) {

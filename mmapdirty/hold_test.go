@@ -13,8 +13,7 @@ import (
 func TestAwaitGivesUp(t *testing.T) {
 	tab := NewTable(130)
 	for _, s := range []int{0, 64, 129} {
-		tab.Begin(s, 0, int64(s)*blk, blk)
-		tab.Hold(s)
+		tab.BeginHeld(s, 0, int64(s)*blk, blk)
 	}
 	const limit = 3 * time.Millisecond
 	began := time.Now()
@@ -67,7 +66,8 @@ func heldComeFirst(t *testing.T, fill bool) {
 		if n := stored[s].Load(); n != 0 {
 			t.Errorf("block %d: %d stores before it was held; the oldest write is another", s, n)
 		}
-		tab.Hold(s)
+		tab.End(s)
+		tab.BeginHeld(s, 0, int64(s)*blk, blk)
 	}
 	tab.Await(patient)
 	for s := 1; s < 4; s++ {
@@ -115,8 +115,7 @@ func beginHeld(t *testing.T, g *Group, tab *Table) {
 	if err := g.Pause(patient); err != nil {
 		t.Fatal(err)
 	}
-	tab.Begin(0, 0, 0, blk)
-	tab.Hold(0)
+	tab.BeginHeld(0, 0, 0, blk)
 	g.Resume()
 }
 
@@ -136,7 +135,7 @@ func TestLetGoIsLeftAlone(t *testing.T) {
 	g := start(t, cfg)
 	beginHeld(t, g, tab)
 	tab.Await(patient)
-	untilOps(t, g, 2)
+	until(t, "the dirtier acts", func() bool { return ops(g) >= 2 })
 	for range times {
 		// The page is write-protected while it is cleaned.
 		if err := unix.SyncFileRange(fd, 0, blk, unix.SYNC_FILE_RANGE_WRITE|unix.SYNC_FILE_RANGE_WAIT_AFTER); err != nil {
@@ -157,12 +156,11 @@ func TestHeldOfAnotherFile(t *testing.T) {
 	mine, other := newFile(t), newFile(t)
 	tab := NewTable(2)
 	tab.Begin(0, 0, 0, blk)
-	tab.Begin(1, 1, 0, blk)
+	tab.BeginHeld(1, 1, 0, blk)
 	cfg := config("mmap", []File{mine, other}, tab)
 	cfg.Sets[0].Files = []int{0}
 	cfg.Sets[0].Strategy.Order = Oldest
 	g := start(t, cfg)
-	tab.Hold(1)
 	untilOps(t, g, 100)
 	if !tab.holding() {
 		t.Error("nobody could dirty it, yet it is held no more")
@@ -179,8 +177,8 @@ func BenchmarkHold(b *testing.B) {
 	untilOps(b, g, 1)
 	b.ResetTimer()
 	for range b.N {
-		tab.Begin(0, 0, 0, blk)
-		tab.Hold(0)
+		tab.End(0)
+		tab.BeginHeld(0, 0, 0, blk)
 		tab.Await(patient)
 	}
 }

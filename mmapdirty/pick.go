@@ -22,7 +22,7 @@ func (d *dirtier) pick() (aim, bool) {
 				}
 			}
 		}
-		if target, ok := t.Pick(d.how.Order, r); ok {
+		if target, ok := t.Pick(d.how.Order, r); ok && !t.isHeld(target.Slot) {
 			if a, ok := d.aim(at, target); ok && d.due(&a) {
 				return a, true
 			}
@@ -38,6 +38,9 @@ func (d *dirtier) pick() (aim, bool) {
 func (d *dirtier) due(a *aim) bool {
 	if a.freed == nil || a.freed.token != a.target.token {
 		return true
+	}
+	if d.watching {
+		return d.ripe(a)
 	}
 	if d.how.Redirty > 0 && a.freed.faults >= d.how.Redirty {
 		return false

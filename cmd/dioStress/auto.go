@@ -24,15 +24,16 @@ func candidates() []candidate {
 		return append(candidate{"--iodepth=1", "--size=512k", "--dirty=mmap=1", "--dirty-hold=1ms", "--pin=true"}, more...)
 	}
 	free := func(more ...string) candidate {
-		return append(candidate{"--dirty-hold=0", "--dirty-from=0", "--dirty-redirty=0", "--dwell=0", "--pin=false"}, more...)
+		return append(candidate{"--dirty-hold=0", "--dirty-watch=0", "--dirty-from=0", "--dirty-redirty=0", "--dwell=0", "--pin=false"}, more...)
 	}
 	return []candidate{
-		held("--dirty-from=8us", "--dirty-redirty=2", "--dwell=16"),
-		held("--dirty-from=8us", "--dirty-redirty=2", "--dwell=0"),
-		held("--dirty-from=4us", "--dirty-redirty=1", "--dwell=16"),
-		held("--dirty-from=14us", "--dirty-redirty=1", "--dwell=16"),
-		held("--dirty-from=0", "--dirty-redirty=0", "--dwell=16"),
-		held("--dirty-from=0", "--dirty-redirty=0", "--dwell=0", "--pin=false"),
+		held("--dirty-watch=2us", "--dwell=16"),
+		held("--dirty-watch=2us", "--dwell=0"),
+		held("--dirty-watch=4us", "--dwell=16"),
+		held("--dirty-watch=0", "--dirty-from=8us", "--dirty-redirty=2", "--dwell=16"),
+		held("--dirty-watch=0", "--dirty-from=14us", "--dirty-redirty=1", "--dwell=16"),
+		held("--dirty-watch=0", "--dirty-from=0", "--dirty-redirty=0", "--dwell=16"),
+		held("--dirty-watch=0", "--dirty-from=0", "--dirty-redirty=0", "--dwell=0", "--pin=false"),
 		free("--iodepth=1", "--size=512k", "--dirty=mmap=1"),
 		free("--iodepth=4", "--size=512k", "--dirty=mmap=2"),
 		free("--iodepth=16", "--size=1m", "--dirty=mmap=2"),

@@ -131,8 +131,9 @@ func options() []option {
 		{groupDirt, "dirty-spin", "N", "looks in vain of a dirtier before it yields the processor", nil, intTo(func(s *settings) *int { return &s.cfg.Strategy.Spin })},
 		{groupDirt, "dirty-yields", "N", "yields in vain of a dirtier before it sleeps", nil, intTo(func(s *settings) *int { return &s.cfg.Strategy.Yields })},
 		{groupDirt, "dirty-hold", "TIME", "hold a write back until a dirtier has dirtied its pages, at most so long; 0 for not at all", nil, timeTo(func(s *settings) *time.Duration { return &s.cfg.Strategy.Hold })},
-		{groupDirt, "dirty-from", "TIME", "leave a write alone for so long after it was let go: its pages are dirty still", nil, timeTo(func(s *settings) *time.Duration { return &s.cfg.Strategy.From })},
-		{groupDirt, "dirty-redirty", "N", "leave a write alone for good once so many stores since it was let go had a page fault, each of which makes a page dirty anew; 0 for not", nil, intTo(func(s *settings) *int { return &s.cfg.Strategy.Redirty })},
+		{groupDirt, "dirty-watch", "TIME", "ask cachestat(2) for the pages of a write that was let go, and store to them once, so long after they are seen to be under writeback; 0 for not (before Linux 6.5 it cannot be asked: --dirty-from and --dirty-redirty decide)", nil, timeTo(func(s *settings) *time.Duration { return &s.cfg.Strategy.Watch })},
+		{groupDirt, "dirty-from", "TIME", "without --dirty-watch: leave a write alone for so long after it was let go: its pages are dirty still", nil, timeTo(func(s *settings) *time.Duration { return &s.cfg.Strategy.From })},
+		{groupDirt, "dirty-redirty", "N", "without --dirty-watch: leave a write alone for good once so many stores since it was let go had a page fault, each of which makes a page dirty anew; 0 for not", nil, intTo(func(s *settings) *int { return &s.cfg.Strategy.Redirty })},
 		{groupDirt, "dirty-sync-rest", "TIME", "pause of a dirtier after each fsync, msync or sync_file_range", nil, timeTo(func(s *settings) *time.Duration { return &s.cfg.Strategy.RestSync })},
 		{groupDirt, "pin", "", "pin engine threads and dirtiers to processors of their own", nil, boolTo(func(s *settings) *bool { return &s.cfg.Strategy.Pin })},
 

@@ -56,7 +56,7 @@ func (d *dirt) start() error {
 	if err != nil {
 		return err
 	}
-	how.CPUs = d.r.places.dirtiers
+	how.CPUs = d.r.places.Load().dirtiers
 	var mains, beside []int
 	var files []mmapdirty.File
 	for i, f := range d.r.files {
@@ -74,7 +74,7 @@ func (d *dirt) start() error {
 		gentle.CPUs = nil
 		// It looks for one write in thirty-two: now and then is often enough,
 		// and leaves the processor to the others.
-		gentle.Order, gentle.Stay, gentle.StopAfterDirty, gentle.From, gentle.Redirty = mmapdirty.Random, 1, false, 0, 0
+		gentle.Order, gentle.Stay, gentle.StopAfterDirty, gentle.Watch, gentle.From, gentle.Redirty = mmapdirty.Random, 1, false, 0, 0, 0
 		gentle.Spin, gentle.Yields, gentle.Sleep = 0, 0, 100*time.Microsecond
 		d.sets = append(d.sets, mmapdirty.Set{
 			Spec: mmapdirty.Spec{}.With(mmapdirty.Write, 1), Files: beside, Place: mmapdirty.Neighbour, Strategy: gentle,
@@ -128,7 +128,7 @@ const (
 )
 
 func strategy(s *plan.Strategy) (mmapdirty.Strategy, error) {
-	how := mmapdirty.Strategy{Words: s.Words, Stay: s.Stay, StopAfterDirty: s.StopAfter, From: s.From, Redirty: s.Redirty, YieldEvery: s.YieldEvery,
+	how := mmapdirty.Strategy{Words: s.Words, Stay: s.Stay, StopAfterDirty: s.StopAfter, Watch: s.Watch, From: s.From, Redirty: s.Redirty, YieldEvery: s.YieldEvery,
 		Spin: s.Spin, Yields: s.Yields, Sleep: s.Sleep, MaxSleep: s.MaxSleep}
 	switch s.Pick {
 	case "newest":

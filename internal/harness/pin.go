@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"diostress/internal/plan"
+	"diostress/ioengine"
 )
 
 // places says which processors the threads of a run are put on; nil for any.
@@ -18,7 +19,8 @@ type places struct {
 // workers then stay with the engine threads that wake them, for the dirtiers
 // leave no processor idle, and to wake an idle one costs more than half a write
 // does in a virtual machine.
-func newPlaces(s *plan.Strategy) (p places) {
+func newPlaces(s *plan.Strategy) *places {
+	p := &places{}
 	if cpus := usable(); s.Pin && len(cpus) > 1 {
 		n := len(cpus) / 2
 		p.engines, p.dirtiers = cpus[:n], cpus[n:]
@@ -41,14 +43,22 @@ func usable() (cpus []int) {
 	return cpus
 }
 
-// pin puts the engine thread, which calls it, in its place. Failing to is no
-// error: the machine may not let us.
-func (w *worker) pin() {
-	cpus := w.r.places.engines
-	if len(cpus) == 0 {
+// takePlace puts the engine thread, which calls it, and the kernel's workers for
+// it in their place, if that is another than before. Failing to is no error: the
+// machine may not let us.
+func (w *worker) takePlace() {
+	p := w.r.places.Load()
+	if p == w.place {
+		return
+	}
+	w.place = p
+	if len(p.engines) == 0 {
 		return
 	}
 	var set unix.CPUSet
-	set.Set(cpus[w.job%len(cpus)])
+	set.Set(p.engines[w.job%len(p.engines)])
 	unix.SchedSetaffinity(0, &set)
+	if e, ok := w.eng.(ioengine.Placer); ok {
+		e.PlaceWorkers(p.engines)
+	}
 }

@@ -26,7 +26,7 @@ func config(change ...func(*plan.Config)) plan.Config {
 	}
 	p.Apply(&c)
 	c.Size, c.IODepth, c.Dwell = 256<<10, 4, 0
-	c.Strategy.Hold, c.Strategy.From, c.Strategy.Redirty, c.Strategy.Pin = 0, 0, 0, false
+	c.Strategy.Hold, c.Strategy.Watch, c.Strategy.From, c.Strategy.Redirty, c.Strategy.Pin = 0, 0, 0, 0, false
 	for _, f := range change {
 		f(&c)
 	}

@@ -34,7 +34,7 @@ func Run(ctx context.Context, s Setup) (err error) {
 		return err
 	}
 	defer r.obs.close()
-	r.places = newPlaces(&r.cfg.Strategy)
+	r.places.Store(newPlaces(&r.cfg.Strategy))
 	r.dog = newWatchdog(r)
 	r.dirt = newDirt(r)
 	r.rec = newRecorder(r)
@@ -214,6 +214,8 @@ func (r *run) wait(ctx context.Context, span time.Duration) bool {
 	defer end.Stop()
 	tick := time.NewTicker(r.series.every)
 	defer tick.Stop()
+	follow := time.NewTicker(followEvery)
+	defer follow.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -225,6 +227,8 @@ func (r *run) wait(ctx context.Context, span time.Duration) bool {
 		case <-r.rounds:
 			// The files are full: what comes now is no first write any more.
 			end.Reset(max(0, min(time.Until(until), time.Until(began.Add(r.leastEpoch())))))
+		case <-follow.C:
+			r.follow()
 		case <-tick.C:
 			r.series.sample(r)
 			for _, w := range r.workers {

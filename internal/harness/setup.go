@@ -70,22 +70,23 @@ func (l *Live) FileName(i int) string {
 // run is the state of one run, shared by its threads.
 type run struct {
 	Setup
-	cfg     *plan.Config
-	plan    *plan.Plan
-	clock   kernel.Clock
-	files   []*file
-	workers []*worker
-	rec     *recorder
-	obs     *observer
-	dog     *watchdog
-	dirt    *dirt
-	places  places
-	trailer ledger.Trailer
-	startNS int64
-	epoch   int
-	series  series
-	reader  *reader
-	rounds  chan struct{} // a worker has been through its files
+	cfg      *plan.Config
+	plan     *plan.Plan
+	clock    kernel.Clock
+	files    []*file
+	workers  []*worker
+	rec      *recorder
+	obs      *observer
+	dog      *watchdog
+	dirt     *dirt
+	places   atomic.Pointer[places]
+	follower follower
+	trailer  ledger.Trailer
+	startNS  int64
+	epoch    int
+	series   series
+	reader   *reader
+	rounds   chan struct{} // a worker has been through its files
 
 	lastEpochNS int64
 	readTook    time.Duration

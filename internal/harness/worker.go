@@ -37,7 +37,8 @@ type worker struct {
 	ring   *ledger.Ring     // nil if nobody wants entries
 	free   []int
 	reqs   []ioengine.Request // offered, not yet accepted
-	begun  int                // of these, entered into the table
+	begun  int                // of these, shown to the dirtiers and the watchdog
+	waits  bool               // one of these is held back
 	cqes   []ioengine.Completion
 	held   plan.Write
 	isHeld bool
@@ -46,6 +47,7 @@ type worker struct {
 	pub    []pubSlot
 	tries  []uint16 // by slot, for pub
 	audit  *auditor
+	place  *places // where the thread is
 	err    error
 	alive  bool
 	activeNS,
@@ -97,14 +99,14 @@ func (w *worker) open() error {
 	}
 	eng, err := w.openEngine(ioengine.Options{
 		Files: fds, Depth: c.IODepth, Arena: w.bufs.mem, BufSize: w.bufs.stride,
-		FixedBufs: c.FixedBufs, RegisterFiles: c.RegisterFiles, ForceAsync: c.ForceAsync, UringFlags: c.UringFlags, WorkerCPUs: w.r.places.engines, SQPollIdle: 50 * time.Millisecond,
+		FixedBufs: c.FixedBufs, RegisterFiles: c.RegisterFiles, ForceAsync: c.ForceAsync, UringFlags: c.UringFlags, SQPollIdle: 50 * time.Millisecond,
 	})
 	if err != nil {
 		return err
 	}
 	w.eng = eng
 	w.both, _ = eng.(ioengine.SubmitReaper)
-	w.pin()
+	w.takePlace()
 	return nil
 }
 
@@ -149,6 +151,7 @@ func (w *worker) loop() {
 		}
 		w.turn(least, reapWait)
 		w.look.look(w)
+		w.takePlace()
 	}
 	w.drain()
 	w.activeNS += w.now - began
@@ -252,15 +255,28 @@ func (w *worker) offer(wr plan.Write, try uint16, paused bool) {
 	off := wr.Block * int64(w.bs)
 	tag, gen := w.acct.Offer(slot, wr.File, off, uint32(w.bs), try, paused)
 	buf := w.bufs.at(slot, wr.File)
-	w.fill(buf, wr.File, off, gen)
 	w.tries[slot] = try
 	w.reqs = append(w.reqs, ioengine.Request{Tag: tag, Buf: unsafe.Pointer(&buf[0]), Off: off, Len: uint32(w.bs), File: uint16(wr.File), RWFlags: w.flags})
+	if w.hold > 0 {
+		w.show() // the dirtier is at it while the buffer is filled
+	}
+	w.fill(buf, wr.File, off, gen)
 }
 
-// publish lets the dirtiers and the watchdog see what is about to be
-// submitted, and gives the dirtiers the time to be there first.
+// publish shows what is about to be submitted, and gives the dirtiers the time
+// to be there first.
 func (w *worker) publish() {
-	held := false
+	w.show()
+	w.beat.Store(w.now)
+	if w.waits {
+		w.waits = false
+		w.table.Await(w.hold)
+		w.now = w.r.clock.Now()
+	}
+}
+
+// show lets the dirtiers and the watchdog see what they have not seen yet.
+func (w *worker) show() {
 	for i := w.begun; i < len(w.reqs); i++ {
 		q := &w.reqs[i]
 		slot, gen := ledger.SplitTag(q.Tag)
@@ -269,19 +285,15 @@ func (w *worker) publish() {
 		p.where.Store(uint64(q.File)<<48 | uint64(q.Off)/uint64(w.bs))
 		p.at.Store(w.now)
 		if w.table != nil {
-			w.table.Begin(slot, int(q.File), q.Off, int(q.Len))
 			if w.hold > 0 && w.r.files[q.File].Role == plan.Main {
-				w.table.Hold(slot)
-				held = true
+				w.table.BeginHeld(slot, int(q.File), q.Off, int(q.Len))
+				w.waits = true
+			} else {
+				w.table.Begin(slot, int(q.File), q.Off, int(q.Len))
 			}
 		}
 	}
 	w.begun = len(w.reqs)
-	w.beat.Store(w.now)
-	if held {
-		w.table.Await(w.hold)
-		w.now = w.r.clock.Now()
-	}
 }
 
 // accept enters what the engine took; the rest is offered again.

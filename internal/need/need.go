@@ -30,12 +30,13 @@ const (
 	Module      = "module"    // a kernel module or a driver that is not built in
 	VM          = "vm"
 	Browser     = "browser"
+	CPUs        = "cpus"  // two processors at least
 	Speed       = "speed" // a processor that is not emulated
 )
 
 // Names returns every name, in the order of their declaration.
 func Names() []string {
-	return []string{Root, IOUring, LibAIO, Psync, ODirect, Tracepoints, Cachestat, Tool, Module, VM, Browser, Speed}
+	return []string{Root, IOUring, LibAIO, Psync, ODirect, Tracepoints, Cachestat, Tool, Module, VM, Browser, CPUs, Speed}
 }
 
 const (

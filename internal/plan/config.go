@@ -79,6 +79,7 @@ type Strategy struct {
 	RestSync   time.Duration `json:"rest_sync_ns"`  // pause of a dirtier after each call that syncs
 	RestOther  time.Duration `json:"rest_other_ns"` // likewise of one that reads or drops pages
 	Hold       time.Duration `json:"hold_ns"`       // how long a write is held back until a dirtier has dirtied its pages; 0: not at all
+	Watch      time.Duration `json:"watch_ns"`      // how long after the pages of a write let go are seen under writeback it is touched, once; 0: they are not watched
 	From       time.Duration `json:"from_ns"`       // how long a dirtier leaves a write alone that it has let go
 	Redirty    int           `json:"redirty"`       // page faults of stores after which it leaves it alone for good; 0: it does not
 	Pin        bool          `json:"pin"`           // engine threads and dirtiers on processors of their own
@@ -171,6 +172,8 @@ func (c *Config) times() error {
 		return fmt.Errorf("--stuck-timeout %s is not valid: it must be more than 0", FormatTime(c.StuckTimeout))
 	case c.Strategy.Hold > time.Second:
 		return fmt.Errorf("--dirty-hold %s is out of range; valid: 0 to 1s", FormatTime(c.Strategy.Hold))
+	case c.Strategy.Watch > time.Millisecond:
+		return fmt.Errorf("--dirty-watch %s is out of range; valid: 0 to 1ms", FormatTime(c.Strategy.Watch))
 	case c.Epoch <= 0:
 		return fmt.Errorf("--epoch %s is not valid: it must be more than 0", FormatTime(c.Epoch))
 	}

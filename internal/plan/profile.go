@@ -33,7 +33,8 @@ func Profiles() []Profile {
 	// A write that waits until its page is dirty collides nearly always: what
 	// is lost by waiting comes back by not writing in vain.
 	held := chase()
-	held.Hold, held.Pin, held.From, held.Redirty = time.Millisecond, true, 8*time.Microsecond, 2
+	held.Hold, held.Pin, held.Watch = time.Millisecond, true, 2*time.Microsecond
+	held.From, held.Redirty = 8*time.Microsecond, 2 // where pages cannot be watched
 	return []Profile{
 		{Name: "rate", About: "most pre-write invalidation failures a second", BS: 4 << 10, Size: 512 << 10, IODepth: 1,
 			Dirty: []Dirty{{"mmap", 1}}, How: held, Dwell: 16},

@@ -76,6 +76,7 @@ var (
 	_ ioengine.Engine       = (*Engine)(nil)
 	_ ioengine.SubmitReaper = (*Engine)(nil)
 	_ ioengine.Describer    = (*Engine)(nil)
+	_ ioengine.Placer       = (*Engine)(nil)
 )
 
 // Open sets up a ring on the calling thread, which must be locked to its
@@ -143,7 +144,6 @@ func open(o ioengine.Options, regionMax uintptr) (_ *Engine, err error) {
 		return nil, fmt.Errorf("mmap of one page: %w", err)
 	}
 	e.wait = (*waitArgs)(unsafe.Pointer(&e.lent[0]))
-	e.placeWorkers(o.WorkerCPUs)
 	if o.FixedBufs {
 		if err := e.registerBuffers(o, regionMax); err != nil {
 			return nil, err

@@ -87,13 +87,10 @@ func (e *Engine) registerFiles() error {
 	return nil
 }
 
-// placeWorkers tells the kernel where to run the workers that take what cannot
-// be issued without blocking. It is a wish: a kernel that does not know it runs
-// them anywhere.
-func (e *Engine) placeWorkers(cpus []int) {
-	if len(cpus) == 0 {
-		return
-	}
+// PlaceWorkers tells the kernel where to run the workers that take what cannot
+// be issued without blocking (IORING_REGISTER_IOWQ_AFF, since 5.14). It concerns
+// all rings of the thread.
+func (e *Engine) PlaceWorkers(cpus []int) {
 	var set unix.CPUSet
 	for _, c := range cpus {
 		set.Set(c)

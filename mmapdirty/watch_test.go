@@ -1,0 +1,170 @@
+package mmapdirty
+
+import (
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"diostress/internal/need"
+)
+
+// TestWatchedIsStruckOnce: a write that was let go is left alone while its page
+// is dirty, is stored to once when the page is written back, and its page is then
+// dirty and in no mapping.
+func TestWatchedIsStruckOnce(t *testing.T) {
+	f := fileOn(t, mountExt4(t), blk*blocks)
+	file, err := os.OpenFile(f.Path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	fd := int(file.Fd())
+	if err := canWatch(fd); err != nil {
+		need.Skip(t, need.Cachestat, err.Error())
+	}
+	tab := NewTable(1)
+	cfg := config("mmap", []File{f}, tab)
+	cfg.Sets[0].Strategy.Watch = time.Microsecond
+	g := start(t, cfg)
+	acts := func() uint64 { return g.Stats()[0].Operations }
+	settle := func(what string, want uint64) {
+		t.Helper()
+		until(t, what, func() bool { return acts() >= want })
+		time.Sleep(20 * time.Millisecond)
+		if n := acts(); n != want {
+			t.Errorf("%s: %d acts, want %d", what, n, want)
+		}
+	}
+	clean := func() {
+		t.Helper()
+		if err := unix.SyncFileRange(fd, 0, blk, unix.SYNC_FILE_RANGE_WRITE|unix.SYNC_FILE_RANGE_WAIT_AFTER); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var w watcher
+	dirty := func() uint64 {
+		t.Helper()
+		if err := w.ask(fd, 0, blk); err != nil {
+			t.Fatal(err)
+		}
+		return w.stat.Dirty
+	}
+
+	beginHeld(t, g, tab)
+	tab.Await(patient)
+	settle("dirtied to be let go, and then left alone", 1)
+	clean()
+	settle("written back, so stored to", 2)
+	if n := dirty(); n != 1 {
+		t.Errorf("%d dirty pages after the store, want 1", n)
+	}
+	clean()
+	settle("written back again, but struck already", 2)
+	if n := dirty(); n != 0 {
+		t.Errorf("%d dirty pages, want none", n)
+	}
+	// A page that is mapped stays in the cache. The whole file is given up: its
+	// pages may be one large folio.
+	until(t, "the page can be dropped", func() bool {
+		if err := file.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Fadvise(fd, 0, 0, unix.FADV_DONTNEED); err != nil {
+			t.Fatal(err)
+		}
+		return w.ask(fd, 0, blk) == nil && w.stat.Cache == 0
+	})
+}
+
+// TestWatchedTooLate: a page that has left the cache is not touched, which would
+// read it in again.
+func TestWatchedTooLate(t *testing.T) {
+	f := fileOn(t, mountExt4(t), blk*blocks)
+	file, err := os.OpenFile(f.Path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if err := canWatch(int(file.Fd())); err != nil {
+		need.Skip(t, need.Cachestat, err.Error())
+	}
+	cfg := config("mmap", []File{f}, NewTable(1))
+	cfg.Sets[0].Strategy.Watch = time.Microsecond
+	d := newDirtier(&Group{cfg: cfg}, Mmap, 0, 0)
+	if err := d.openFiles(); err != nil {
+		t.Fatal(err)
+	}
+	defer d.closeFiles()
+	if !d.watching {
+		t.Fatal("the kernel can be asked, and it is not")
+	}
+	a := aim{target: Target{token: 1}, h: &d.files[0], len: blk, freed: &freed{token: 1}}
+	if err := file.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if !d.ripe(&a) {
+		t.Error("the page is in the cache and clean, and not ripe")
+	}
+	dropCache(t, f)
+	if d.ripe(&a) || !a.freed.done {
+		t.Error("the page is not in the cache, and is ripe, or asked for again")
+	}
+}
+
+// TestWatchNeedsTheKernel: without an answer a dirtier goes by the time.
+func TestWatchNeedsTheKernel(t *testing.T) {
+	if err := canWatch(-1); err == nil {
+		t.Error("no error for a descriptor that is none")
+	}
+	cfg := config("write", []File{newFile(t)}, NewTable(1))
+	cfg.Sets[0].Strategy.Watch = time.Microsecond
+	d := newDirtier(&Group{cfg: cfg}, Write, 0, 0)
+	if err := d.openFiles(); err != nil {
+		t.Fatal(err)
+	}
+	defer d.closeFiles()
+	if d.watching {
+		t.Error("a dirtier that stores nothing through a mapping watches")
+	}
+}
+
+// TestMove: the threads are where they are put, and preemptions are counted.
+func TestMove(t *testing.T) {
+	var all unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		t.Fatal(err)
+	}
+	var cpus []int
+	for c := range 1024 {
+		if all.IsSet(c) {
+			cpus = append(cpus, c)
+		}
+	}
+	if len(cpus) < 2 {
+		need.Skip(t, need.CPUs, "one CPU to be moved to")
+	}
+	cfg := config("mmap=2", []File{newFile(t)}, oneInFlight())
+	cfg.Sets[0].Strategy.CPUs = cpus[:1]
+	g := start(t, cfg)
+	where := func(want int) {
+		t.Helper()
+		for _, w := range g.Writers() {
+			var on unix.CPUSet
+			if err := unix.SchedGetaffinity(w.TID, &on); err != nil {
+				t.Fatal(err)
+			}
+			if on.Count() != 1 || !on.IsSet(want) {
+				t.Errorf("thread %d may run on %d CPUs, want CPU %d alone", w.TID, on.Count(), want)
+			}
+		}
+	}
+	where(cpus[0])
+	// Two that share a CPU and do not yield to each other preempt each other.
+	until(t, "somebody is preempted", func() bool { return g.Preempted() > 10 })
+	g.Move(cpus[1:2])
+	where(cpus[1])
+	runtime.KeepAlive(g)
+}
