@@ -210,10 +210,11 @@ func (w *worker) batch() int {
 	if b := w.r.cfg.Batch; b > 0 {
 		return b
 	}
+	depth := w.r.cfg.IODepth
 	if len(w.r.cfg.Dirty) == 0 {
-		return max(1, w.r.cfg.IODepth/8)
+		return max(1, min(depth/2, max(4, depth/4)))
 	}
-	return w.r.cfg.IODepth
+	return depth
 }
 
 // next returns the next write whose block is free: a collided one first, then
