@@ -39,26 +39,26 @@ func TestMisbehaviourIsCaught(t *testing.T) {
 		any  []string // or any one of these besides
 	}{
 		"well behaved":       {},
-		"short":              {rule: enginetest.Rule{Op: 100, Do: enginetest.Short}, want: []string{"legal_result"}},
-		"zero":               {rule: enginetest.Rule{Op: 100, Do: enginetest.Zero}, want: []string{"legal_result"}},
-		"overlong":           {rule: enginetest.Rule{Op: 100, Do: enginetest.Overlong}, want: []string{"legal_result"}},
-		"res2":               {rule: enginetest.Rule{Op: 100, Do: enginetest.Res2}, want: []string{"legal_result"}},
-		"duplicate":          {rule: enginetest.Rule{Op: 100, Do: enginetest.Duplicate}, want: []string{"completed_once"}},
-		"stray":              {rule: enginetest.Rule{Op: 100, Do: enginetest.Stray}, want: []string{"no_stray"}},
-		"EIO, not written":   {rule: enginetest.Rule{Op: 100, Do: enginetest.Errno}, want: []string{"eio_explained", "kernel_contract"}},
-		"EIO, yet written":   {rule: enginetest.Rule{Op: 100, Do: enginetest.ErrnoWritten}, want: []string{"eio_explained", "kernel_contract"}},
-		"EIO, then the true": {rule: enginetest.Rule{Op: 100, Do: enginetest.TwoResults}, want: []string{"completed_once", "eio_explained", "kernel_contract"}},
-		"EINVAL":             {rule: enginetest.Rule{Op: 100, Do: enginetest.Errno, N: 22}, want: []string{"legal_result"}},
-		"ENOTBLK":            {rule: enginetest.Rule{Op: 100, Do: enginetest.Errno, N: enginetest.ENOTBLK}, want: []string{"kernel_contract", "no_leaked_errno"}},
-		"EIOCBQUEUED":        {rule: enginetest.Rule{Op: 100, Do: enginetest.Errno, N: enginetest.EIOCBQUEUED}, want: []string{"no_leaked_errno"}},
+		"short":              {rule: enginetest.Rule{Op: 20, Do: enginetest.Short}, want: []string{"legal_result"}},
+		"zero":               {rule: enginetest.Rule{Op: 20, Do: enginetest.Zero}, want: []string{"legal_result"}},
+		"overlong":           {rule: enginetest.Rule{Op: 20, Do: enginetest.Overlong}, want: []string{"legal_result"}},
+		"res2":               {rule: enginetest.Rule{Op: 20, Do: enginetest.Res2}, want: []string{"legal_result"}},
+		"duplicate":          {rule: enginetest.Rule{Op: 20, Do: enginetest.Duplicate}, want: []string{"completed_once"}},
+		"stray":              {rule: enginetest.Rule{Op: 20, Do: enginetest.Stray}, want: []string{"no_stray"}},
+		"EIO, not written":   {rule: enginetest.Rule{Op: 20, Do: enginetest.Errno}, want: []string{"eio_explained", "kernel_contract"}},
+		"EIO, yet written":   {rule: enginetest.Rule{Op: 20, Do: enginetest.ErrnoWritten}, want: []string{"eio_explained", "kernel_contract"}},
+		"EIO, then the true": {rule: enginetest.Rule{Op: 20, Do: enginetest.TwoResults}, want: []string{"completed_once", "eio_explained", "kernel_contract"}},
+		"EINVAL":             {rule: enginetest.Rule{Op: 20, Do: enginetest.Errno, N: 22}, want: []string{"legal_result"}},
+		"ENOTBLK":            {rule: enginetest.Rule{Op: 20, Do: enginetest.Errno, N: enginetest.ENOTBLK}, want: []string{"kernel_contract", "no_leaked_errno"}},
+		"EIOCBQUEUED":        {rule: enginetest.Rule{Op: 20, Do: enginetest.Errno, N: enginetest.EIOCBQUEUED}, want: []string{"no_leaked_errno"}},
 		"data lost":          {rule: enginetest.Rule{Op: control, Every: every, Do: enginetest.DataLost}, want: []string{"control_data"}},
 		"torn":               {rule: enginetest.Rule{Op: control, Every: every, Do: enginetest.Torn, N: 1000}, want: []string{"control_data"}},
 		"wrong data":         {rule: enginetest.Rule{Op: control, Every: every, Do: enginetest.WrongData}, want: []string{"no_foreign_data"}},
 		"misplaced":          {rule: enginetest.Rule{Op: control, Every: every, Do: enginetest.Misplaced}, want: []string{"control_data", "no_foreign_data"}},
 		"poison":             {rule: enginetest.Rule{Op: control, Every: every, Do: enginetest.Poison}, want: []string{"no_foreign_data"}, any: []string{"no_poison", "not_early", "control_data"}},
-		"late":               {rule: enginetest.Rule{Op: 100, Do: enginetest.Late, N: 5}},
-		"back-pressure":      {rule: enginetest.Rule{Op: 100, Every: 7, Do: enginetest.BackPressure}},
-		"partial accept":     {rule: enginetest.Rule{Op: 100, Every: 5, Do: enginetest.PartialAccept}},
+		"late":               {rule: enginetest.Rule{Op: 20, Do: enginetest.Late, N: 5}},
+		"back-pressure":      {rule: enginetest.Rule{Op: 20, Every: 7, Do: enginetest.BackPressure}},
+		"partial accept":     {rule: enginetest.Rule{Op: 20, Every: 5, Do: enginetest.PartialAccept}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var fired int
@@ -108,7 +108,7 @@ func TestLostIsStuck(t *testing.T) {
 	for _, do := range []enginetest.Act{enginetest.Lost, enginetest.Swallowed} {
 		t.Run(do.String(), func(t *testing.T) {
 			c := config(func(c *plan.Config) { c.StuckTimeout = 300 * time.Millisecond })
-			s := setup(t, c, t.TempDir(), enginetest.Fake(enginetest.Script{Rules: []enginetest.Rule{{Op: 100, Do: do}}}), nil)
+			s := setup(t, c, t.TempDir(), enginetest.Fake(enginetest.Script{Rules: []enginetest.Rule{{Op: 3, Do: do}}}), nil)
 			var dump string
 			s.Dump = func(text string) { dump = text }
 			o := judged(t, s)
