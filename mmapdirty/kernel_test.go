@@ -291,7 +291,10 @@ func TestDirtiersMakeDirectWritesCollide(t *testing.T) {
 	fails := countFailures(t, f)
 	c := collide(t, fails, f, DefaultSets(Spec{}.With(Mmap, 2).With(Fsync, 1)), 4096, 16, time.Second)
 	t.Logf("%d of %d direct writes failed to invalidate; %+v", c.failed, c.writes, c.stats)
-	if c.writes == 0 || c.failed < 10 {
+	switch {
+	case c.failed > 0 && c.failed < 10 && need.Emulated():
+		need.Skip(t, need.Speed, fmt.Sprintf("%d of %d direct writes failed to invalidate in a second of emulation", c.failed, c.writes))
+	case c.writes == 0 || c.failed < 10:
 		t.Errorf("%d of %d direct writes failed to invalidate, want at least 10", c.failed, c.writes)
 	}
 	if c.stats[0].Overlaps == 0 {
