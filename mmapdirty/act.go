@@ -81,21 +81,20 @@ func (d *dirtier) store(a *aim) {
 	}
 }
 
-// storeAndSee is store, and counts where it matters whether it made the page
-// dirty anew.
+// storeAndSee is store for a write that is not held. Of one that was let go it
+// counts, where that matters, whether the store made the page dirty anew.
 func (d *dirtier) storeAndSee(a *aim) {
-	if d.watches(a) {
+	switch {
+	case a.letGo() && d.watching:
 		d.strike(a)
-		return
-	}
-	if a.freed == nil || d.how.Redirty == 0 || a.freed.token != a.target.token {
+	case a.letGo() && d.how.Redirty > 0:
+		began := time.Now()
 		d.store(a)
-		return
-	}
-	began := time.Now()
-	d.store(a)
-	if time.Since(began) >= faultTime && d.faulted() {
-		a.freed.faults++
+		if time.Since(began) >= faultTime && d.faulted() {
+			a.freed.faults++
+		}
+	default:
+		d.store(a)
 	}
 }
 
@@ -188,7 +187,7 @@ func (d *dirtier) syncCall(a *aim, r *SyncResult) error {
 		}
 		return unix.Fdatasync(a.h.fd)
 	case Msync:
-		m := d.pages(a)
+		m := a.mapped(d.page)
 		r.Off, r.Len = pageDown(a.off, d.page), int64(len(m))
 		return unix.Msync(m, unix.MS_SYNC)
 	}
@@ -196,18 +195,12 @@ func (d *dirtier) syncCall(a *aim, r *SyncResult) error {
 		unix.SYNC_FILE_RANGE_WAIT_BEFORE|unix.SYNC_FILE_RANGE_WRITE|unix.SYNC_FILE_RANGE_WAIT_AFTER)
 }
 
-// pages returns the mapped pages that hold the range, up to the file's end.
-func (d *dirtier) pages(a *aim) []byte {
-	end := min(pageUp(a.off+int64(a.len), d.page), int64(len(a.h.mem)))
-	return a.h.mem[pageDown(a.off, d.page):end]
-}
-
 // COLD and PAGEOUT exist since 5.4; an older kernel answers EINVAL, which is
 // counted.
 var adviceCycle = [...]int{unix.MADV_DONTNEED, unix.MADV_COLD, unix.MADV_PAGEOUT, unix.MADV_WILLNEED}
 
 func (d *dirtier) advise(a *aim) bool {
-	m := d.pages(a)
+	m := a.mapped(d.page)
 	// Advice concerns what this mapping holds, so map the pages first.
 	for i := int64(0); i+8 <= int64(len(m)); i += d.page {
 		d.mapSink ^= loadWord((*uint64)(unsafe.Pointer(&m[i])))

@@ -99,7 +99,7 @@ type Strategy struct {
 	// Watch makes an Mmap dirtier ask cachestat(2) for the pages of a write that
 	// it has let go (Table.BeginHeld), and store to them once, so long after they
 	// are seen to be under writeback; 0 for not, and without effect where the
-	// kernel cannot tell (canWatch). From and Redirty are then not asked.
+	// kernel cannot tell (before 6.5). From and Redirty are then not asked.
 	Watch time.Duration
 	// From and Redirty bound what a dirtier does to a write that it has let go.
 	// It touches it again no sooner than From after that: before,

@@ -77,6 +77,17 @@ type aim struct {
 	freed  *freed // of its slot; nil without Strategy.From, Redirty and Watch
 }
 
+// letGo says whether this dirtier has let the write go: it was held back, and no
+// longer is.
+func (a *aim) letGo() bool { return a.freed != nil && a.freed.token == a.target.token }
+
+// mapped returns what is mapped of the aligned units that hold the range, up to
+// the file's end.
+func (a *aim) mapped(unit int64) []byte {
+	end := min(pageUp(a.off+int64(a.len), unit), int64(len(a.h.mem)))
+	return a.h.mem[pageDown(a.off, unit):end]
+}
+
 func newDirtier(g *Group, k Kind, set, nth int) *dirtier {
 	id := g.cfg.WriterBase + len(g.dirtiers)
 	d := &dirtier{
@@ -118,7 +129,7 @@ func (d *dirtier) openFiles() error {
 		}
 		d.files[i] = h
 		d.g.descs = append(d.g.descs, Description{ID: desc, Writer: d.id, File: i})
-		d.watching = d.kind == Mmap && d.how.Watch > 0 && canWatch(h.fd) == nil
+		d.watching = d.kind == Mmap && d.how.Watch > 0 && d.watcher.ask(h.fd, 0, 1) == nil
 	}
 	return nil
 }

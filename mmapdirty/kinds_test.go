@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"unsafe"
 
 	"diostress/internal/need"
 
@@ -22,17 +21,22 @@ func cached(t *testing.T, f File) (pages, dirty uint64) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	crange := struct{ off, len uint64 }{2 * blk, blk}
-	var stat struct{ cache, dirty, writeback, evicted, recentlyEvicted uint64 }
-	const sysCachestat = 451
-	_, _, e := unix.Syscall6(sysCachestat, file.Fd(), uintptr(unsafe.Pointer(&crange)), uintptr(unsafe.Pointer(&stat)), 0, 0, 0)
-	if e == unix.ENOSYS {
+	stat := ask(t, file, 2*blk)
+	return stat.Cache, stat.Dirty + stat.Writeback
+}
+
+// ask is watcher.ask for the block at off; without the system call it skips.
+func ask(t *testing.T, file *os.File, off int64) unix.Cachestat_t {
+	t.Helper()
+	var w watcher
+	switch err := w.ask(int(file.Fd()), off, blk); err {
+	case nil:
+	case unix.ENOSYS:
 		need.Skip(t, need.Cachestat, "kernel before 6.5")
+	default:
+		t.Fatal(err)
 	}
-	if e != 0 {
-		t.Fatal(e)
-	}
-	return stat.cache, stat.dirty + stat.writeback
+	return w.stat
 }
 
 func dropCache(t *testing.T, f File) {

@@ -36,7 +36,7 @@ func (d *dirtier) pick() (aim, bool) {
 
 // due says whether it is time to touch a write.
 func (d *dirtier) due(a *aim) bool {
-	if a.freed == nil || a.freed.token != a.target.token {
+	if !a.letGo() {
 		return true
 	}
 	if d.watching {
@@ -115,5 +115,6 @@ func (d *dirtier) below(n int) int {
 	return int(hi)
 }
 
+// pageDown and pageUp round to a multiple of page, a power of two.
 func pageDown(n, page int64) int64 { return n &^ (page - 1) }
 func pageUp(n, page int64) int64   { return (n + page - 1) &^ (page - 1) }

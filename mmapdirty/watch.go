@@ -1,7 +1,6 @@
 package mmapdirty
 
 import (
-	"fmt"
 	"time"
 	"unsafe"
 
@@ -23,16 +22,8 @@ type watcher struct {
 	stat unix.Cachestat_t
 }
 
-// canWatch says why Strategy.Watch is without effect here; nil: it works. The
-// kernel's answer is ENOSYS before 6.5, EPERM under some seccomp filters.
-func canWatch(fd int) error {
-	if err := new(watcher).ask(fd, 0, 1); err != nil {
-		return fmt.Errorf("cachestat: %w", err)
-	}
-	return nil
-}
-
-// ask fills stat. Nothing in the call sleeps.
+// ask fills stat. Nothing in the call sleeps. The kernel's answer is ENOSYS
+// before 6.5, EPERM under some seccomp filters.
 func (w *watcher) ask(fd int, off int64, n int) error {
 	w.span = unix.CachestatRange{Off: uint64(off), Len: uint64(n)}
 	_, _, e := unix.RawSyscall6(unix.SYS_CACHESTAT, uintptr(fd), uintptr(unsafe.Pointer(&w.span)), uintptr(unsafe.Pointer(&w.stat)), 0, 0, 0)
@@ -40,12 +31,6 @@ func (w *watcher) ask(fd int, off int64, n int) error {
 		return e
 	}
 	return nil
-}
-
-// watches says whether the dirtier watches the pages of this write, which it has
-// let go, instead of going by the time.
-func (d *dirtier) watches(a *aim) bool {
-	return d.watching && a.freed != nil && a.freed.token == a.target.token
 }
 
 // ripe says whether the pages of a write are under writeback, and that for
@@ -75,8 +60,7 @@ func (d *dirtier) strike(a *aim) {
 	// which is no larger than what one page table covers. The call does not sleep
 	// for these pages, so the P is kept. A failure leaves them mapped, which only
 	// costs time.
-	from := pageDown(a.off, tableSpan)
-	m := a.h.mem[from:min(pageUp(a.off+int64(a.len), tableSpan), int64(len(a.h.mem)))]
+	m := a.mapped(tableSpan)
 	unix.RawSyscall(unix.SYS_MADVISE, uintptr(unsafe.Pointer(&m[0])), uintptr(len(m)), unix.MADV_DONTNEED)
 }
 

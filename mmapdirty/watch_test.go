@@ -2,7 +2,6 @@ package mmapdirty
 
 import (
 	"os"
-	"runtime"
 	"testing"
 	"time"
 
@@ -11,23 +10,29 @@ import (
 	"diostress/internal/need"
 )
 
-// TestWatchedIsStruckOnce: a write that was let go is left alone while its page
-// is dirty, is stored to once when the page is written back, and its page is then
-// dirty and in no mapping.
-func TestWatchedIsStruckOnce(t *testing.T) {
+// watching is the config of an mmap dirtier that watches a file on ext4, and the
+// file opened; a kernel that cannot be asked skips.
+func watching(t *testing.T, tab *Table) (Config, *os.File) {
+	t.Helper()
 	f := fileOn(t, mountExt4(t), blk*blocks)
 	file, err := os.OpenFile(f.Path, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
-	fd := int(file.Fd())
-	if err := canWatch(fd); err != nil {
-		need.Skip(t, need.Cachestat, err.Error())
-	}
-	tab := NewTable(1)
+	t.Cleanup(func() { file.Close() })
+	ask(t, file, 0)
 	cfg := config("mmap", []File{f}, tab)
 	cfg.Sets[0].Strategy.Watch = time.Microsecond
+	return cfg, file
+}
+
+// TestWatchedIsStruckOnce: a write that was let go is left alone while its page
+// is dirty, is stored to once when the page is written back, and its page is then
+// dirty and in no mapping.
+func TestWatchedIsStruckOnce(t *testing.T) {
+	tab := NewTable(1)
+	cfg, file := watching(t, tab)
+	fd := int(file.Fd())
 	g := start(t, cfg)
 	acts := func() uint64 { return g.Stats()[0].Operations }
 	settle := func(what string, want uint64) {
@@ -44,13 +49,9 @@ func TestWatchedIsStruckOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var w watcher
 	dirty := func() uint64 {
 		t.Helper()
-		if err := w.ask(fd, 0, blk); err != nil {
-			t.Fatal(err)
-		}
-		return w.stat.Dirty
+		return ask(t, file, 0).Dirty
 	}
 
 	beginHeld(t, g, tab)
@@ -75,24 +76,14 @@ func TestWatchedIsStruckOnce(t *testing.T) {
 		if err := unix.Fadvise(fd, 0, 0, unix.FADV_DONTNEED); err != nil {
 			t.Fatal(err)
 		}
-		return w.ask(fd, 0, blk) == nil && w.stat.Cache == 0
+		return ask(t, file, 0).Cache == 0
 	})
 }
 
 // TestWatchedTooLate: a page that has left the cache is not touched, which would
 // read it in again.
 func TestWatchedTooLate(t *testing.T) {
-	f := fileOn(t, mountExt4(t), blk*blocks)
-	file, err := os.OpenFile(f.Path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	if err := canWatch(int(file.Fd())); err != nil {
-		need.Skip(t, need.Cachestat, err.Error())
-	}
-	cfg := config("mmap", []File{f}, NewTable(1))
-	cfg.Sets[0].Strategy.Watch = time.Microsecond
+	cfg, file := watching(t, NewTable(1))
 	d := newDirtier(&Group{cfg: cfg}, Mmap, 0, 0)
 	if err := d.openFiles(); err != nil {
 		t.Fatal(err)
@@ -108,7 +99,7 @@ func TestWatchedTooLate(t *testing.T) {
 	if !d.ripe(&a) {
 		t.Error("the page is in the cache and clean, and not ripe")
 	}
-	dropCache(t, f)
+	dropCache(t, cfg.Files[0])
 	if d.ripe(&a) || !a.freed.done {
 		t.Error("the page is not in the cache, and is ripe, or asked for again")
 	}
@@ -116,7 +107,7 @@ func TestWatchedTooLate(t *testing.T) {
 
 // TestWatchNeedsTheKernel: without an answer a dirtier goes by the time.
 func TestWatchNeedsTheKernel(t *testing.T) {
-	if err := canWatch(-1); err == nil {
+	if err := new(watcher).ask(-1, 0, blk); err == nil {
 		t.Error("no error for a descriptor that is none")
 	}
 	cfg := config("write", []File{newFile(t)}, NewTable(1))
@@ -166,5 +157,4 @@ func TestMove(t *testing.T) {
 	until(t, "somebody is preempted", func() bool { return g.Preempted() > 10 })
 	g.Move(cpus[1:2])
 	where(cpus[1])
-	runtime.KeepAlive(g)
 }

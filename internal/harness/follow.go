@@ -55,9 +55,10 @@ func (f *follower) look(preempted, completed uint64) bool {
 		f.crowded, f.patience = 0, 0
 		return false
 	}
-	if f.crowded++; f.crowded < max(f.patience, followFirst) {
+	patience := max(f.patience, followFirst)
+	if f.crowded++; f.crowded < patience {
 		return false
 	}
-	f.crowded, f.patience = 0, min(2*max(f.patience, followFirst), followLast)
+	f.crowded, f.patience = 0, min(2*patience, followLast)
 	return true
 }
