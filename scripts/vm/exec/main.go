@@ -80,7 +80,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	b := lab.Boot{
 		Kernel: k, Tree: true, Raw: true, MemoryMB: 2048, Lenient: true,
-		Modules: available(ctx, k, "loop"),
+		OneThread: true, // the tests patch much (accel.go), and two packages run at a time
+		Modules:   available(ctx, k, "loop"),
 		// A temporary directory that knows O_DIRECT; tmpfs learnt it in 6.6.
 		Disks:    []lab.Disk{{Serial: "tmp", Format: "ext4", Size: 1 << 30, Mount: &wire.Mount{Dir: "/var/tmp"}}},
 		Programs: slices.Concat(lab.FSTools(), lab.TestTools(), []lab.Program{{Host: args[0], Guest: "/bin/" + name}}),

@@ -193,6 +193,7 @@ type Boot struct {
 	NoPoison  bool          // freed iocbs are not poisoned
 	MemoryMB  int           // 0: 1024
 	CPUs      int           // 0: 2
+	OneThread bool          // see machine.Config
 	HostLimit time.Duration // 0: the commands' timeouts and a minute
 	WorkDir   string        // keeps console.log and qemu.log; "": nothing is kept
 	Check     bool          // check formatted disks on the host afterwards

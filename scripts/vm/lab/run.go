@@ -41,7 +41,7 @@ func (l *Lab) RunTo(ctx context.Context, b Boot, output io.Writer) (*Result, err
 	}
 	r, err := machine.Run(ctx, machine.Config{
 		QEMU: l.QEMU, Accel: l.Accel, Kernel: b.Kernel.Image, Initrd: initrd, Cmdline: b.Cmdline,
-		Poison: !b.NoPoison, Fatal: !b.Lenient, MemoryMB: cmp.Or(b.MemoryMB, 1024), CPUs: cmp.Or(b.CPUs, 2),
+		Poison: !b.NoPoison, Fatal: !b.Lenient, MemoryMB: cmp.Or(b.MemoryMB, 1024), CPUs: cmp.Or(b.CPUs, 2), OneThread: b.OneThread,
 		Disks: disks, WorkDir: work, HostLimit: limit, Output: output,
 	})
 	if err != nil {

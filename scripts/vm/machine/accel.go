@@ -32,11 +32,19 @@ func ParseAccel(s string) (Accel, error) {
 // args: under TCG the CPU is an old one, because Go programs use AVX2 where
 // they find it, and TCG emulates that at a tenth of the speed of SSE2. RDRAND
 // lets the kernel's random numbers begin at once: mke2fs waits 4 s for them.
-func (a Accel) args() []string {
+//
+// With a thread for each CPU, a guest that patches its code often (kprobes,
+// tracepoints, static keys) now and then spins for ever at an int3 that is no
+// longer there (seen with QEMU 7.2). oneThread lets the CPUs take turns.
+func (a Accel) args(oneThread bool) []string {
 	if a == KVM {
 		return []string{"-accel", "kvm", "-cpu", "host"}
 	}
-	return []string{"-accel", "tcg,thread=multi", "-cpu", "Nehalem,+rdrand"}
+	threads := "multi"
+	if oneThread {
+		threads = "single"
+	}
+	return []string{"-accel", "tcg,thread=" + threads, "-cpu", "Nehalem,+rdrand"}
 }
 
 // kvmProbeLimit is how long the probe's kernel may take to user space; where

@@ -104,12 +104,16 @@ func TestCommandLine(t *testing.T) {
 		Disks: []Disk{{Serial: "test", Path: "t.img", WriteIOPS: 500}, {Serial: "bad", Path: "b.img", Rules: "b.rules"}}}
 	line := strings.Join(c.args("con", "res"), " ")
 	for _, want := range []string{
-		"panic_on_warn=1", "oops=panic", "slub_debug=FZPU,aio_kiocb", "extra=1", "-accel tcg", "-cpu Nehalem", "serial=results", "serial=test",
+		"panic_on_warn=1", "oops=panic", "slub_debug=FZPU,aio_kiocb", "extra=1", "-accel tcg,thread=multi", "-cpu Nehalem", "serial=results", "serial=test",
 		"throttling.iops-write=500", "driver=blkdebug", "config=b.rules", "file:con", "isa-debug-exit,iobase=0xf4",
 	} {
 		if !strings.Contains(line, want) {
 			t.Errorf("%q is not in %s", want, line)
 		}
+	}
+	c.OneThread = true
+	if line := strings.Join(c.args("con", "res"), " "); !strings.Contains(line, "-accel tcg,thread=single") {
+		t.Errorf("OneThread: %s", line)
 	}
 	c.Poison, c.Fatal, c.Accel = false, false, KVM
 	line = strings.Join(c.args("con", "res"), " ")

@@ -44,6 +44,7 @@ type Config struct {
 	Fatal     bool     // oops and WARN end the machine
 	MemoryMB  int
 	CPUs      int
+	OneThread bool // under TCG the CPUs take turns on one thread of the host
 	Disks     []Disk
 	WorkDir   string        // gets console.log, qemu.log and the result disk
 	HostLimit time.Duration // the machine is killed after this
@@ -193,7 +194,7 @@ func (c Config) args(console, results string) []string {
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-m", fmt.Sprint(c.MemoryMB), "-smp", fmt.Sprint(c.CPUs),
 	}
-	a = append(a, c.Accel.args()...)
+	a = append(a, c.Accel.args(c.OneThread)...)
 	a = append(a, "-kernel", c.Kernel, "-initrd", c.Initrd, "-append", strings.Join(kernel, " "),
 		"-serial", "file:"+console, "-serial", "stdio",
 		"-device", fmt.Sprintf("isa-debug-exit,iobase=%#x,iosize=4", wire.ExitPort))
