@@ -218,13 +218,13 @@ func (e *Engine) Close() error {
 	// and unmounted.
 	var errs []error
 	if e.fixed.count > 0 {
-		if _, err := e.ring.UnregisterBuffers(); err != nil {
+		if err := resumed(func() error { _, err := e.ring.UnregisterBuffers(); return err }); err != nil {
 			errs = append(errs, fmt.Errorf("io_uring: unregister buffers: %w", err))
 		}
 	}
 	if e.sqeFlags&giouring.SqeFixedFile != 0 {
-		if _, errno := e.ring.Register(e.ring.RingFd(), giouring.UnregisterFiles, nil, 0); errno != 0 {
-			errs = append(errs, fmt.Errorf("io_uring: unregister files: %w", errno))
+		if err := resumed(func() error { return e.register(giouring.UnregisterFiles, nil, 0) }); err != nil {
+			errs = append(errs, fmt.Errorf("io_uring: unregister files: %w", err))
 		}
 	}
 	return errors.Join(append(errs, e.release())...)

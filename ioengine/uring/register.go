@@ -57,7 +57,7 @@ func (e *Engine) registerBuffers(o ioengine.Options, limit uintptr) error {
 		from := uintptr(i) * r.size
 		iovecs[i] = syscall.Iovec{Base: &o.Arena[from], Len: uint64(min(r.size, length-from))}
 	}
-	if _, err := e.ring.RegisterBuffers(iovecs); err != nil {
+	if err := resumed(func() error { _, err := e.ring.RegisterBuffers(iovecs); return err }); err != nil {
 		if errors.Is(err, unix.ENOMEM) {
 			if text, hit := memlock(fmt.Sprintf("registering %d bytes of buffers", length)); hit {
 				return unsupported("%s, or run without fixed buffers", text)
@@ -72,19 +72,41 @@ func (e *Engine) registerBuffers(o ioengine.Options, limit uintptr) error {
 func (e *Engine) registerFiles() error {
 	// giouring's RegisterFiles passes 64-bit numbers where the kernel reads
 	// __s32 and loses the errno.
-	_, errno := e.ring.Register(e.ring.RingFd(), giouring.RegisterFiles, unsafe.Pointer(&e.files[0]), uint32(len(e.files)))
-	if errno == unix.EMFILE {
+	err := resumed(func() error {
+		return e.register(giouring.RegisterFiles, unsafe.Pointer(&e.files[0]), uint32(len(e.files)))
+	})
+	if err == unix.EMFILE {
 		// rsrc.c: more than RLIMIT_NOFILE, or than IORING_MAX_FIXED_FILES.
 		return unsupported("registering %d files: over RLIMIT_NOFILE: raise it (ulimit -n) or run without registered files", len(e.files))
 	}
-	if errno != 0 {
-		return fmt.Errorf("register %d files: %w", len(e.files), errno)
+	if err != nil {
+		return fmt.Errorf("register %d files: %w", len(e.files), err)
 	}
 	for i := range e.files {
 		e.files[i] = int32(i)
 	}
 	e.sqeFlags |= giouring.SqeFixedFile
 	return nil
+}
+
+// register is io_uring_register(2) on the ring, with the errno as it is.
+func (e *Engine) register(op uint32, arg unsafe.Pointer, n uint32) error {
+	if _, errno := e.ring.Register(e.ring.RingFd(), op, arg, n); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// resumed makes a registration call again that a signal interrupted, and the
+// runtime sends signals all the time: the kernel waits for the requests that use
+// what is given back, and takes it out of use only then (io_uring/rsrc.c,
+// io_rsrc_ref_quiesce, up to 6.12).
+func resumed(call func() error) error {
+	for {
+		if err := call(); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
 }
 
 // PlaceWorkers tells the kernel where to run the workers that take what cannot
@@ -95,5 +117,5 @@ func (e *Engine) PlaceWorkers(cpus []int) {
 	for _, c := range cpus {
 		set.Set(c)
 	}
-	e.ring.Register(e.ring.RingFd(), giouring.RegisterIOWQAff, unsafe.Pointer(&set), uint32(unsafe.Sizeof(set)))
+	e.register(giouring.RegisterIOWQAff, unsafe.Pointer(&set), uint32(unsafe.Sizeof(set)))
 }

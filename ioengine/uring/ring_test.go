@@ -293,3 +293,13 @@ func TestFeatures(t *testing.T) {
 		t.Errorf("features %v", got)
 	}
 }
+
+// TestResumed: only a signal makes a registration call be made again.
+func TestResumed(t *testing.T) {
+	answers := []error{os.NewSyscallError("io_uring_register", unix.EINTR), unix.EINTR, unix.EBUSY}
+	calls := 0
+	err := resumed(func() error { calls++; return answers[calls-1] })
+	if err != unix.EBUSY || calls != 3 {
+		t.Errorf("%d calls, %v", calls, err)
+	}
+}
