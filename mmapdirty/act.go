@@ -44,6 +44,9 @@ func (d *dirtier) visit(a *aim) {
 	if a.held {
 		a.held = false
 		if a.freed != nil {
+			if a.freed.token != 0 {
+				d.gauge.note(a.freed.struck)
+			}
 			*a.freed = freed{token: a.target.token, at: time.Since(d.g.began)}
 		}
 		a.table.dirtied(a.target)
@@ -85,7 +88,7 @@ func (d *dirtier) store(a *aim) {
 // counts, where that matters, whether the store made the page dirty anew.
 func (d *dirtier) storeAndSee(a *aim) {
 	switch {
-	case a.letGo() && d.watching:
+	case a.letGo() && d.watches():
 		d.strike(a)
 	case a.letGo() && d.how.Redirty > 0:
 		began := time.Now()

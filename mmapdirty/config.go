@@ -98,8 +98,9 @@ type Strategy struct {
 	StopAfterDirty bool
 	// Watch makes an Mmap dirtier ask cachestat(2) for the pages of a write that
 	// it has let go (Table.BeginHeld), and store to them once, so long after they
-	// are seen to be under writeback; 0 for not, and without effect where the
-	// kernel cannot tell (before 6.5). From and Redirty are then not asked.
+	// are seen to be under writeback; 0 for not. From and Redirty are then asked
+	// only where the kernel cannot tell (before 6.5), and for a while after most
+	// writes were found too late.
 	Watch time.Duration
 	// From and Redirty bound what a dirtier does to a write that it has let go.
 	// It touches it again no sooner than From after that: before,

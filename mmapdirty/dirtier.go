@@ -35,6 +35,7 @@ type dirtier struct {
 	freed    [][]freed // by table and slot; nil without Strategy.From, Redirty and Watch
 	faults   int64     // page faults of the thread so far
 	watching bool      // Strategy.Watch, and this kernel can
+	gauge    gauge
 	watcher  watcher
 	advice   int    // next of the madvise cycle
 	past     bool   // Fallocate: the next act is past the end of the write
@@ -58,6 +59,7 @@ type freed struct {
 	token  uint64
 	at     time.Duration // when, since the group's start
 	faults int           // stores since then that had a page fault
+	struck bool          // in time
 	done   bool          // struck, or too late to
 }
 

@@ -39,7 +39,7 @@ func (d *dirtier) due(a *aim) bool {
 	if !a.letGo() {
 		return true
 	}
-	if d.watching {
+	if d.watches() {
 		return d.ripe(a)
 	}
 	if d.how.Redirty > 0 && a.freed.faults >= d.how.Redirty {

@@ -16,6 +16,40 @@ import (
 // mapping again (MADV_DONTNEED): what is mapped nowhere is cleaned and dropped
 // without interrupting anyone.
 
+// gauge tells whether watching is of use: a dirtier that does not run when it
+// should, because the machine is loaded or emulated, finds most pages dropped
+// already. Then the times decide for a while, and it is tried again.
+type gauge struct {
+	writes, struck int // since watching began, or a window ago
+	timed          int // writes that the times still decide about
+}
+
+const (
+	gaugeWindow = 64               // writes
+	gaugeTimed  = 16 * gaugeWindow // likewise
+)
+
+// note enters a write that was let go and is over.
+func (g *gauge) note(struck bool) {
+	if g.timed > 0 {
+		g.timed--
+		return
+	}
+	g.writes++
+	if struck {
+		g.struck++
+	}
+	if g.writes == gaugeWindow {
+		if g.struck < gaugeWindow/2 {
+			g.timed = gaugeTimed
+		}
+		g.writes, g.struck = 0, 0
+	}
+}
+
+// watches says whether it is cachestat that decides when to store.
+func (d *dirtier) watches() bool { return d.watching && d.gauge.timed == 0 }
+
 // watcher asks after the pages of a write. The zero watcher may be used.
 type watcher struct {
 	span unix.CachestatRange
@@ -55,7 +89,7 @@ func (d *dirtier) ripe(a *aim) bool {
 // strike stores once to the pages of a write that is ripe.
 func (d *dirtier) strike(a *aim) {
 	d.store(a)
-	a.freed.done = true
+	a.freed.done, a.freed.struck = true, true
 	// A fault may have mapped all of a large folio (finish_fault in mm/memory.c),
 	// which is no larger than what one page table covers. The call does not sleep
 	// for these pages, so the P is kept. A failure leaves them mapped, which only

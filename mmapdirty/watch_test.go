@@ -105,6 +105,41 @@ func TestWatchedTooLate(t *testing.T) {
 	}
 }
 
+// TestGauge: who comes too late for most writes goes by the time for a while, and
+// then tries again; who does not, watches on.
+func TestGauge(t *testing.T) {
+	d := &dirtier{watching: true}
+	notes := func(n int, struck bool) {
+		for range n {
+			d.gauge.note(struck)
+		}
+	}
+	for range 10 {
+		notes(gaugeWindow/2-1, false)
+		notes(gaugeWindow/2+1, true)
+	}
+	if !d.watches() {
+		t.Error("more than half was struck in time, and it watches no more")
+	}
+	notes(gaugeWindow/2-1, true)
+	notes(gaugeWindow/2+1, false)
+	if d.watches() {
+		t.Error("more than half was too late, and it watches on")
+	}
+	notes(gaugeTimed-1, false)
+	if d.watches() {
+		t.Error("it watches again too early")
+	}
+	notes(1, false)
+	if !d.watches() {
+		t.Error("it does not try again")
+	}
+	d.watching = false
+	if d.watches() {
+		t.Error("it watches where the kernel cannot be asked")
+	}
+}
+
 // TestWatchNeedsTheKernel: without an answer a dirtier goes by the time.
 func TestWatchNeedsTheKernel(t *testing.T) {
 	if err := new(watcher).ask(-1, 0, blk); err == nil {

@@ -57,6 +57,9 @@ func (d *dirt) start() error {
 		return err
 	}
 	how.CPUs = d.r.places.Load().dirtiers
+	if len(usable()) == 1 {
+		how.Watch = 0 // what it spends in looking it takes from the writes: 3,900 collisions a second against 6,300
+	}
 	var mains, beside []int
 	var files []mmapdirty.File
 	for i, f := range d.r.files {
