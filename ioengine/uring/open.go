@@ -218,12 +218,12 @@ func (e *Engine) Close() error {
 	// and unmounted.
 	var errs []error
 	if e.fixed.count > 0 {
-		if err := resumed(func() error { _, err := e.ring.UnregisterBuffers(); return err }); err != nil {
+		if err := e.register(giouring.UnregisterBuffers, nil, 0); err != nil {
 			errs = append(errs, fmt.Errorf("io_uring: unregister buffers: %w", err))
 		}
 	}
 	if e.sqeFlags&giouring.SqeFixedFile != 0 {
-		if err := resumed(func() error { return e.register(giouring.UnregisterFiles, nil, 0) }); err != nil {
+		if err := e.register(giouring.UnregisterFiles, nil, 0); err != nil {
 			errs = append(errs, fmt.Errorf("io_uring: unregister files: %w", err))
 		}
 	}

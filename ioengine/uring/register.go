@@ -57,7 +57,7 @@ func (e *Engine) registerBuffers(o ioengine.Options, limit uintptr) error {
 		from := uintptr(i) * r.size
 		iovecs[i] = syscall.Iovec{Base: &o.Arena[from], Len: uint64(min(r.size, length-from))}
 	}
-	if err := resumed(func() error { _, err := e.ring.RegisterBuffers(iovecs); return err }); err != nil {
+	if err := e.register(giouring.RegisterBuffers, unsafe.Pointer(&iovecs[0]), uint32(len(iovecs))); err != nil {
 		if errors.Is(err, unix.ENOMEM) {
 			if text, hit := memlock(fmt.Sprintf("registering %d bytes of buffers", length)); hit {
 				return unsupported("%s, or run without fixed buffers", text)
@@ -72,9 +72,7 @@ func (e *Engine) registerBuffers(o ioengine.Options, limit uintptr) error {
 func (e *Engine) registerFiles() error {
 	// giouring's RegisterFiles passes 64-bit numbers where the kernel reads
 	// __s32 and loses the errno.
-	err := resumed(func() error {
-		return e.register(giouring.RegisterFiles, unsafe.Pointer(&e.files[0]), uint32(len(e.files)))
-	})
+	err := e.register(giouring.RegisterFiles, unsafe.Pointer(&e.files[0]), uint32(len(e.files)))
 	if err == unix.EMFILE {
 		// rsrc.c: more than RLIMIT_NOFILE, or than IORING_MAX_FIXED_FILES.
 		return unsupported("registering %d files: over RLIMIT_NOFILE: raise it (ulimit -n) or run without registered files", len(e.files))
@@ -89,12 +87,15 @@ func (e *Engine) registerFiles() error {
 	return nil
 }
 
-// register is io_uring_register(2) on the ring, with the errno as it is.
+// register is io_uring_register(2) on the ring, with the errno as it is, whatever
+// signals come.
 func (e *Engine) register(op uint32, arg unsafe.Pointer, n uint32) error {
-	if _, errno := e.ring.Register(e.ring.RingFd(), op, arg, n); errno != 0 {
-		return errno
-	}
-	return nil
+	return resumed(func() error {
+		if _, errno := e.ring.Register(e.ring.RingFd(), op, arg, n); errno != 0 {
+			return errno
+		}
+		return nil
+	})
 }
 
 // resumed makes a registration call again that a signal interrupted, and the
