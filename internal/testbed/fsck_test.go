@@ -97,49 +97,44 @@ func TestFsckThatFails(t *testing.T) {
 
 // TestFsckCanBeStopped, with all that it started.
 func TestFsckCanBeStopped(t *testing.T) {
-	machine(t)
-	b := open(t, Spec{Config: "nojournal"})
-	must(t, b.Unmount())
-	pids := filepath.Join(t.TempDir(), "pid")
-	script(t, "e2fsck", "sleep 1000 & echo $! > "+pids+".new; mv "+pids+".new "+pids+"; wait")
-	running := func() bool { _, err := os.Stat(pids); return err == nil }
 	cause := errors.New("enough")
 	for name, c := range map[string]struct {
-		stop func(context.CancelCauseFunc) error
+		stop func(*Bed, context.CancelCauseFunc) error
 		want error
 	}{
-		"by its context": {func(cancel context.CancelCauseFunc) error { cancel(cause); return nil }, cause},
-		"by Close":       {func(context.CancelCauseFunc) error { return b.Close() }, ErrClosed},
+		"by its context": {func(_ *Bed, cancel context.CancelCauseFunc) error { cancel(cause); return nil }, cause},
+		"by Close":       {func(b *Bed, _ context.CancelCauseFunc) error { return b.Close() }, ErrClosed},
 	} {
-		if name == "by Close" {
-			defer nothingLeft(t, os.Getpid())
-		}
-		ctx, cancel := context.WithCancelCause(context.Background())
-		os.Remove(pids)
-		type outcome struct {
-			res FsckResult
-			err error
-		}
-		done := make(chan outcome)
-		if b.closed { // the map came in the other order
-			b = open(t, Spec{Config: "nojournal"})
+		t.Run(name, func(t *testing.T) {
+			machine(t)
+			b := open(t, Spec{Config: "nojournal"})
 			must(t, b.Unmount())
-		}
-		go func() {
-			res, err := b.Fsck(ctx)
-			done <- outcome{res, err}
-		}()
-		until(t, "e2fsck runs", running)
-		must(t, c.stop(cancel))
-		select {
-		case o := <-done:
-			if !errors.Is(o.err, c.want) || o.res.Ran || o.res.Clean || !strings.Contains(o.res.Why, "stopped") {
-				t.Errorf("%s: %+v, %v; want %v", name, o.res, o.err, c.want)
+			pids := filepath.Join(t.TempDir(), "pid")
+			script(t, "e2fsck", "sleep 1000 & echo $! > "+pids+".new; mv "+pids+".new "+pids+"; wait")
+			ctx, cancel := context.WithCancelCause(context.Background())
+			defer cancel(nil)
+			type outcome struct {
+				res FsckResult
+				err error
 			}
-		case <-time.After(10 * time.Second):
-			t.Fatalf("%s: fsck goes on", name)
-		}
-		until(t, "what e2fsck started is gone", func() bool { return gone(pids) })
-		cancel(nil)
+			done := make(chan outcome, 1)
+			go func() {
+				res, err := b.Fsck(ctx)
+				done <- outcome{res, err}
+			}()
+			until(t, "e2fsck runs", func() bool { _, err := os.Stat(pids); return err == nil })
+			must(t, c.stop(b, cancel))
+			select {
+			case o := <-done:
+				if !errors.Is(o.err, c.want) || o.res.Ran || o.res.Clean || !strings.Contains(o.res.Why, "stopped") {
+					t.Errorf("%+v, %v; want %v", o.res, o.err, c.want)
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatal("fsck goes on")
+			}
+			until(t, "what e2fsck started is gone", func() bool { return gone(pids) })
+			must(t, b.Close())
+			nothingLeft(t, os.Getpid())
+		})
 	}
 }
