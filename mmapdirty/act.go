@@ -11,6 +11,10 @@ import (
 
 // visit acts once on a write in flight and counts what came of it.
 func (d *dirtier) visit(a *aim) {
+	if a.held && a.table.isAhead(a.target) {
+		d.letGo(a)
+		return
+	}
 	ok := true
 	switch d.kind {
 	case Mmap:
@@ -42,14 +46,7 @@ func (d *dirtier) visit(a *aim) {
 	bump(&c.ops)
 	c.looks.Store(d.looks)
 	if a.held {
-		a.held = false
-		if a.freed != nil {
-			if a.freed.token != 0 {
-				d.gauge.note(a.freed.struck)
-			}
-			*a.freed = freed{token: a.target.token, at: time.Since(d.g.began)}
-		}
-		a.table.dirtied(a.target)
+		d.letGo(a)
 		return
 	}
 	if !ok || !a.table.Still(a.target) {
@@ -64,6 +61,18 @@ func (d *dirtier) visit(a *aim) {
 		d.last = now
 		bump(&c.targets)
 	}
+}
+
+// letGo ends the wait of a write that was held back and whose pages are dirty.
+func (d *dirtier) letGo(a *aim) {
+	a.held = false
+	if a.freed != nil {
+		if a.freed.token != 0 {
+			d.gauge.note(a.freed.struck)
+		}
+		*a.freed = freed{token: a.target.token, at: time.Since(d.g.began)}
+	}
+	a.table.dirtied(a.target)
 }
 
 // nextGen is published before the bytes that carry it.

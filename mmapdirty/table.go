@@ -58,6 +58,7 @@ type Table struct {
 	_     [cacheLine]byte
 	head  atomic.Uint64 // serial of the submission begun last
 	_     [cacheLine]byte
+	ahead ahead
 }
 
 // Target is one write that was in flight when Pick saw it.

@@ -272,7 +272,22 @@ func (w *worker) publish() {
 	if w.waits {
 		w.waits = false
 		w.table.Await(w.hold)
+		w.announce()
 		w.now = w.r.clock.Now()
+	}
+}
+
+// announce tells the dirtiers which write comes after the one that they have just
+// dirtied.
+func (w *worker) announce() {
+	if w.audit != nil {
+		return
+	}
+	if !w.isHeld {
+		w.held, w.isHeld = w.stream.Next(), true
+	}
+	if w.r.files[w.held.File].Role == plan.Main {
+		w.table.Ahead(w.held.File, w.held.Block*int64(w.bs), w.bs)
 	}
 }
 
