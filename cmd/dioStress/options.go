@@ -98,7 +98,7 @@ func options() []option {
 		}},
 		{groupWorkload, "size", "SIZE", "size of the file that is written (default: the profile's)", nil, sizeTo(func(s *settings) *int64 { return &s.cfg.Size })},
 		{groupWorkload, "iodepth", "N", "most direct writes in flight, for each job (default: the profile's)", nil, intTo(func(s *settings) *int { return &s.cfg.IODepth })},
-		{groupWorkload, "iodepth-batch", "N", "most direct writes in one submission (default 0: up to iodepth; without dirtiers a quarter of it, of a small iodepth half, so that the device works while the next are made)", nil, intTo(func(s *settings) *int { return &s.cfg.Batch })},
+		{groupWorkload, "iodepth-batch", "N", "most direct writes in one submission (default 0: up to iodepth; without dirtiers a quarter of it, of less than 32 an eighth, so that the device works while the next are made)", nil, intTo(func(s *settings) *int { return &s.cfg.Batch })},
 		{groupWorkload, "numjobs", "N", "jobs, each with a ring or context and a thread of its own (default 1)", nil, intTo(func(s *settings) *int { return &s.cfg.NumJobs })},
 		{groupWorkload, "job-range", "own|shared", "whether each job has a file of its own or all share one, on blocks of their own", []string{"own", "shared"}, textTo(func(s *settings) *string { return &s.cfg.Range })},
 		{groupWorkload, "rw", "randwrite|write", "order of the direct writes (default randwrite)", []string{"randwrite", "write"}, textTo(func(s *settings) *string { return &s.cfg.RW })},

@@ -211,10 +211,13 @@ func (w *worker) batch() int {
 		return b
 	}
 	depth := w.r.cfg.IODepth
-	if len(w.r.cfg.Dirty) == 0 {
-		return max(1, min(depth/2, max(4, depth/4)))
+	switch {
+	case len(w.r.cfg.Dirty) > 0:
+		return depth
+	case depth < 32:
+		return max(1, depth/8)
 	}
-	return depth
+	return depth / 4
 }
 
 // next returns the next write whose block is free: a collided one first, then

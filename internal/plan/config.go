@@ -38,7 +38,7 @@ type Config struct {
 	BS       int           `json:"bs"`   // bytes
 	Size     int64         `json:"size"` // bytes of a job's main file
 	IODepth  int           `json:"iodepth"`
-	Batch    int           `json:"iodepth_batch"` // most submissions in one call; 0: iodepth, without dirtiers a quarter of it, of less than 16 four or half
+	Batch    int           `json:"iodepth_batch"` // most submissions in one call; 0: iodepth, without dirtiers a quarter of it, of less than 32 an eighth
 	NumJobs  int           `json:"numjobs"`
 	Range    string        `json:"job_range"` // own or shared
 	RW       string        `json:"rw"`
