@@ -12,7 +12,7 @@ import (
 // visit acts once on a write in flight and counts what came of it.
 func (d *dirtier) visit(a *aim) {
 	if a.held && a.table.isAhead(a.target) {
-		d.letGo(a)
+		d.free(a)
 		return
 	}
 	ok := true
@@ -46,7 +46,7 @@ func (d *dirtier) visit(a *aim) {
 	bump(&c.ops)
 	c.looks.Store(d.looks)
 	if a.held {
-		d.letGo(a)
+		d.free(a)
 		return
 	}
 	if !ok || !a.table.Still(a.target) {
@@ -63,8 +63,8 @@ func (d *dirtier) visit(a *aim) {
 	}
 }
 
-// letGo ends the wait of a write that was held back and whose pages are dirty.
-func (d *dirtier) letGo(a *aim) {
+// free ends the wait of a write that was held back and whose pages are dirty.
+func (d *dirtier) free(a *aim) {
 	a.held = false
 	if a.freed != nil {
 		if a.freed.token != 0 {

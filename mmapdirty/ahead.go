@@ -13,7 +13,7 @@ import "sync/atomic"
 type ahead struct {
 	seq   atomic.Uint64
 	off   atomic.Int64
-	where atomic.Uint64 // file << 32 | length
+	where atomic.Uint64 // packed
 	taken atomic.Uint64 // seq that a dirtier has taken it upon itself to dirty
 	done  atomic.Uint64 // seq that is dirty
 	_     [cacheLine - 40]byte
@@ -26,7 +26,7 @@ func (t *Table) Ahead(file int, off int64, length int) {
 	seq := t.ahead.seq.Load()
 	t.ahead.seq.Store(seq + 1)
 	t.ahead.off.Store(off)
-	t.ahead.where.Store(uint64(file)<<32 | uint64(uint32(length)))
+	t.ahead.where.Store(packed(file, length))
 	t.ahead.seq.Store(seq + 2)
 }
 
@@ -42,7 +42,7 @@ func (t *Table) takeAhead() (target Target, seq uint64, ok bool) {
 	if t.ahead.seq.Load() != seq || !t.ahead.taken.CompareAndSwap(taken, seq) {
 		return target, 0, false
 	}
-	return Target{Slot: -1, File: int(where >> 32), Off: off, Len: int(uint32(where))}, seq, true
+	return unpacked(-1, off, where, 0), seq, true
 }
 
 func (t *Table) aheadDone(seq uint64) { t.ahead.done.Store(seq) }
@@ -52,7 +52,7 @@ func (t *Table) aheadDone(seq uint64) { t.ahead.done.Store(seq) }
 func (t *Table) isAhead(target Target) bool {
 	seq := t.ahead.seq.Load()
 	return seq != 0 && t.ahead.done.Load() == seq &&
-		t.ahead.off.Load() == target.Off && t.ahead.where.Load() == uint64(target.File)<<32|uint64(uint32(target.Len))
+		t.ahead.off.Load() == target.Off && t.ahead.where.Load() == packed(target.File, target.Len)
 }
 
 // lookAhead dirties the pages of the write that comes next, while the one in
@@ -61,11 +61,8 @@ func (d *dirtier) lookAhead(at int, a *aim) {
 	if !a.letGo() || !a.freed.struck || a.freed.passed || !d.watches() {
 		return
 	}
-	if d.watcher.ask(a.h.fd, a.off, a.len) != nil || d.watcher.stat.Cache == 0 {
-		a.freed.passed = true // its pages could be dropped: no buffered write follows
-		return
-	}
-	if d.watcher.stat.Dirty > 0 {
+	// If its pages could be dropped no buffered write follows.
+	if !d.cleaned(a, &a.freed.passed) {
 		return
 	}
 	a.freed.passed = true

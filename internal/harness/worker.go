@@ -230,15 +230,21 @@ func (w *worker) next() (wr plan.Write, try uint16, ok bool) {
 		w.went()
 		return w.stream.On(w.nextSlot()), 0, true
 	}
-	if !w.isHeld {
-		w.held, w.isHeld = w.stream.Next(), true
-	}
-	if !w.r.cfg.Overlap && w.acct.Busy(w.held.File, w.held.Block*int64(w.bs)) {
+	wr = w.upcoming()
+	if !w.r.cfg.Overlap && w.acct.Busy(wr.File, wr.Block*int64(w.bs)) {
 		return plan.Write{}, 0, false
 	}
 	w.isHeld = false
 	w.went()
-	return w.held, 0, true
+	return wr, 0, true
+}
+
+// upcoming is the write that the plan has next; it stays so until it is taken.
+func (w *worker) upcoming() plan.Write {
+	if !w.isHeld {
+		w.held, w.isHeld = w.stream.Next(), true
+	}
+	return w.held
 }
 
 // nextSlot is the slot that the next offer takes.
@@ -286,11 +292,8 @@ func (w *worker) announce() {
 	if w.audit != nil {
 		return
 	}
-	if !w.isHeld {
-		w.held, w.isHeld = w.stream.Next(), true
-	}
-	if w.r.files[w.held.File].Role == plan.Main {
-		w.table.Ahead(w.held.File, w.held.Block*int64(w.bs), w.bs)
+	if wr := w.upcoming(); w.r.files[wr.File].Role == plan.Main {
+		w.table.Ahead(wr.File, wr.Block*int64(w.bs), w.bs)
 	}
 }
 
