@@ -11,10 +11,6 @@ import (
 
 // visit acts once on a write in flight and counts what came of it.
 func (d *dirtier) visit(a *aim) {
-	if a.held && a.table.isAhead(a.target) {
-		d.free(a)
-		return
-	}
 	ok := true
 	switch d.kind {
 	case Mmap:
@@ -46,7 +42,14 @@ func (d *dirtier) visit(a *aim) {
 	bump(&c.ops)
 	c.looks.Store(d.looks)
 	if a.held {
-		d.free(a)
+		a.held = false
+		if a.freed != nil {
+			if a.freed.token != 0 {
+				d.gauge.note(a.freed.struck)
+			}
+			*a.freed = freed{token: a.target.token, at: time.Since(d.g.began)}
+		}
+		a.table.dirtied(a.target)
 		return
 	}
 	if !ok || !a.table.Still(a.target) {
@@ -61,18 +64,6 @@ func (d *dirtier) visit(a *aim) {
 		d.last = now
 		bump(&c.targets)
 	}
-}
-
-// free ends the wait of a write that was held back and whose pages are dirty.
-func (d *dirtier) free(a *aim) {
-	a.held = false
-	if a.freed != nil {
-		if a.freed.token != 0 {
-			d.gauge.note(a.freed.struck)
-		}
-		*a.freed = freed{token: a.target.token, at: time.Since(d.g.began)}
-	}
-	a.table.dirtied(a.target)
 }
 
 // nextGen is published before the bytes that carry it.

@@ -98,8 +98,7 @@ type Strategy struct {
 	StopAfterDirty bool
 	// Watch makes an Mmap dirtier ask cachestat(2) for the pages of a write that
 	// it has let go (Table.BeginHeld), and store to them once, so long after they
-	// are seen to be under writeback; 0 for not. When they are so again, it dirties
-	// the pages of the write that Table.Ahead told of. From and Redirty are then asked
+	// are seen to be under writeback; 0 for not. From and Redirty are then asked
 	// only where the kernel cannot tell (before 6.5), and for a while after most
 	// writes were found too late.
 	Watch time.Duration

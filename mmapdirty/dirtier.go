@@ -61,7 +61,6 @@ type freed struct {
 	faults int           // stores since then that had a page fault
 	struck bool          // in time
 	done   bool          // struck, or too late to
-	passed bool          // struck, and under writeback again or dropped since
 }
 
 // faultTime is how long a store takes at least that had to ask the kernel for

@@ -23,11 +23,8 @@ func (d *dirtier) pick() (aim, bool) {
 			}
 		}
 		if target, ok := t.Pick(d.how.Order, r); ok && !t.isHeld(target.Slot) {
-			if a, ok := d.aim(at, target); ok {
-				if d.due(&a) {
-					return a, true
-				}
-				d.lookAhead(at, &a)
+			if a, ok := d.aim(at, target); ok && d.due(&a) {
+				return a, true
 			}
 		}
 		if at++; at == len(tables) {
@@ -63,7 +60,7 @@ func (d *dirtier) aim(table int, target Target) (aim, bool) {
 		off, n = wholeWords(off, n)
 	}
 	a := aim{table: d.g.cfg.Tables[table], target: target, h: h, off: off, len: n}
-	if d.freed != nil && target.Slot >= 0 {
+	if d.freed != nil {
 		a.freed = &d.freed[table][target.Slot]
 	}
 	return a, n > 0

@@ -42,7 +42,7 @@ const (
 type slot struct {
 	state atomic.Uint64
 	off   atomic.Int64
-	where atomic.Uint64 // packed
+	where atomic.Uint64 // file << 32 | length
 	_     [cacheLine - 24]byte
 }
 
@@ -58,7 +58,6 @@ type Table struct {
 	_     [cacheLine]byte
 	head  atomic.Uint64 // serial of the submission begun last
 	_     [cacheLine]byte
-	ahead ahead
 }
 
 // Target is one write that was in flight when Pick saw it.
@@ -100,7 +99,7 @@ func (t *Table) Begin(slot, file int, off int64, length int) {
 		s.state.Store(old &^ 1)
 	}
 	s.off.Store(off)
-	s.where.Store(packed(file, length))
+	s.where.Store(uint64(file)<<32 | uint64(uint32(length)))
 	serial := t.head.Add(1)
 	t.ring[serial&t.mask].Store(uint32(slot))
 	s.state.Store(serial<<1 | 1)
@@ -210,12 +209,5 @@ func (t *Table) look(i int) (Target, bool) {
 	if s.state.Load() != state {
 		return Target{}, false
 	}
-	return unpacked(i, off, where, state), true
-}
-
-// packed holds the file and the length of a write in one word.
-func packed(file, length int) uint64 { return uint64(file)<<32 | uint64(uint32(length)) }
-
-func unpacked(slot int, off int64, where, token uint64) Target {
-	return Target{Slot: slot, File: int(where >> 32), Off: off, Len: int(uint32(where)), token: token}
+	return Target{Slot: i, File: int(where >> 32), Off: off, Len: int(uint32(where)), token: state}, true
 }

@@ -70,24 +70,20 @@ func (w *watcher) ask(fd int, off int64, n int) error {
 // ripe says whether the pages of a write are under writeback, and that for
 // Strategy.Watch.
 func (d *dirtier) ripe(a *aim) bool {
-	// Of pages that are gone: to touch them would read them in.
-	if a.freed.done || !d.cleaned(a, &a.freed.done) {
+	if a.freed.done {
+		return false
+	}
+	if d.watcher.ask(a.h.fd, a.off, a.len) != nil || d.watcher.stat.Cache == 0 {
+		a.freed.done = true // dropped already: to touch them would read them in
+		return false
+	}
+	if d.watcher.stat.Dirty > 0 {
 		return false
 	}
 	for seen := time.Now(); time.Since(seen) < d.how.Watch; {
 		spin(1)
 	}
 	return true
-}
-
-// cleaned says whether the pages of a write are in the cache and not dirty. It
-// sets gone if they have been dropped, or cannot be asked for.
-func (d *dirtier) cleaned(a *aim, gone *bool) bool {
-	if d.watcher.ask(a.h.fd, a.off, a.len) != nil || d.watcher.stat.Cache == 0 {
-		*gone = true
-		return false
-	}
-	return d.watcher.stat.Dirty == 0
 }
 
 // strike stores once to the pages of a write that is ripe.

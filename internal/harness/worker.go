@@ -230,21 +230,15 @@ func (w *worker) next() (wr plan.Write, try uint16, ok bool) {
 		w.went()
 		return w.stream.On(w.nextSlot()), 0, true
 	}
-	wr = w.upcoming()
-	if !w.r.cfg.Overlap && w.acct.Busy(wr.File, wr.Block*int64(w.bs)) {
+	if !w.isHeld {
+		w.held, w.isHeld = w.stream.Next(), true
+	}
+	if !w.r.cfg.Overlap && w.acct.Busy(w.held.File, w.held.Block*int64(w.bs)) {
 		return plan.Write{}, 0, false
 	}
 	w.isHeld = false
 	w.went()
-	return wr, 0, true
-}
-
-// upcoming is the write that the plan has next; it stays so until it is taken.
-func (w *worker) upcoming() plan.Write {
-	if !w.isHeld {
-		w.held, w.isHeld = w.stream.Next(), true
-	}
-	return w.held
+	return w.held, 0, true
 }
 
 // nextSlot is the slot that the next offer takes.
@@ -281,19 +275,7 @@ func (w *worker) publish() {
 	if w.waits {
 		w.waits = false
 		w.table.Await(w.hold)
-		w.announce()
 		w.now = w.r.clock.Now()
-	}
-}
-
-// announce tells the dirtiers which write comes after the one that they have just
-// dirtied.
-func (w *worker) announce() {
-	if w.audit != nil {
-		return
-	}
-	if wr := w.upcoming(); w.r.files[wr.File].Role == plan.Main {
-		w.table.Ahead(wr.File, wr.Block*int64(w.bs), w.bs)
 	}
 }
 
